@@ -1,0 +1,1 @@
+"""InsureTech: an insurance marketplace, one package of several services."""

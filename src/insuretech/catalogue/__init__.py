@@ -1,0 +1,1 @@
+"""Products, their question sets and tariffs."""

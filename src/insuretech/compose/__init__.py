@@ -1,0 +1,1 @@
+"""Composition roots: each wires the same services for one way of running them."""

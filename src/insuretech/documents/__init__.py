@@ -1,0 +1,1 @@
+"""Policy documents: rendering and keeping."""

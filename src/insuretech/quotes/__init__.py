@@ -1,0 +1,1 @@
+"""Quote requests, insurers' answers and offers."""

@@ -1,0 +1,1 @@
+"""Invented insurers and a payment provider to develop and rehearse against."""
