@@ -1,0 +1,180 @@
+"""Everything in one process: all services, local relays, projections in memory, documents in a local folder."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import httpx
+import structlog
+from litestar import Litestar
+from litestar.config.compression import CompressionConfig
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import ScalarRenderPlugin
+from sqlalchemy.engine import URL
+
+from insuretech import __version__
+from insuretech.catalogue.app import build as build_catalogue
+from insuretech.compose.operations import operations_routes
+from insuretech.connectors.directory import open_directory
+from insuretech.documents.app import build as build_documents
+from insuretech.kit.clock import SystemClock
+from insuretech.kit.db import Database
+from insuretech.kit.http import new_client
+from insuretech.kit.keyring import Keyring
+from insuretech.kit.live import LiveHub
+from insuretech.kit.messaging import Reaction
+from insuretech.kit.migrations import service_url
+from insuretech.kit.platform import Background, Platform, Service
+from insuretech.kit.relay import LocalRelay
+from insuretech.kit.settings import Settings
+from insuretech.kit.web import BodyLimits, problem_handler
+from insuretech.orders.app import build as build_orders
+from insuretech.quotes.app import build as build_quotes
+from insuretech.sandbox.app import build as build_sandbox
+from insuretech.storefront.app import build as build_storefront
+
+log = structlog.get_logger(__name__)
+
+OWNERS = ("catalogue", "quotes", "orders", "documents", "sandbox")
+"""Services with a schema of their own."""
+
+_RESTART_AFTER = 1.0
+
+
+@dataclass
+class Composition:
+    """The wired marketplace: the ASGI application and what runs beside it."""
+
+    app: Litestar
+    platform: Platform
+    services: tuple[Service, ...]
+    databases: tuple[Database, ...]
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @cached_property
+    def reactions(self) -> tuple[Reaction, ...]:
+        return tuple(reaction for service in self.services for reaction in service.reactions)
+
+    def service(self, name: str) -> Service:
+        return next(service for service in self.services if service.name == name)
+
+    def relay(self, service: Service) -> LocalRelay | None:
+        """The relay of a service's outbox, when it has one."""
+        if service.database is None or service.messaging is None:
+            return None
+        return LocalRelay(service.database, service.messaging, self.reactions)
+
+    async def start(self) -> None:
+        """Run start hooks, then relays and background loops."""
+        for service in self.services:
+            for hook in service.on_start:
+                await hook()
+        for service in self.services:
+            relay = self.relay(service)
+            loops = [*service.background, *([Background(f"{service.name}.relay", relay.run)] if relay else [])]
+            self._tasks += [asyncio.create_task(_keep_running(loop), name=loop.name) for loop in loops]
+
+    def begin_stop(self) -> None:
+        """Close live streams, so that the server can finish its open requests."""
+        self.platform.live.close()
+
+    async def stop(self) -> None:
+        """Cancel loops and close pools; what was under way is taken up at the next start."""
+        self.begin_stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.platform.http.aclose()
+        for database in self.databases:
+            await database.dispose()
+
+
+async def _keep_running(loop: Background) -> None:
+    while True:
+        try:
+            await loop.run()
+        except Exception as error:
+            log.error("background.failed", loop=loop.name, exc_info=error)
+        await asyncio.sleep(_RESTART_AFTER)
+
+
+class _LateTransport(httpx.AsyncBaseTransport):
+    """Lets the storefront call the application that it is itself a part of, without a socket."""
+
+    inner: httpx.ASGITransport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.inner.handle_async_request(request)
+
+
+def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
+    """Wire every service; opens nothing yet."""
+    databases: dict[str, Database] = {}
+
+    def database(service: str) -> Database:
+        return databases.setdefault(service, Database(service, service_url(admin, service)))
+
+    platform = Platform(
+        settings=settings,
+        clock=SystemClock(),
+        keyring=keyring,
+        http=new_client(),
+        live=LiveHub(),
+        database=database,
+    )
+    transport = _LateTransport()
+    services = _wire(platform, transport)
+    composition = Composition(Litestar([]), platform, services, ())
+    composition.app = _application(settings, platform, services, composition)
+    composition.databases = tuple(databases.values())
+    transport.inner = httpx.ASGITransport(composition.app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    return composition
+
+
+def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Service, ...]:
+    insurers = open_directory(platform)
+    catalogue = build_catalogue(platform, insurers=insurers)
+    quotes = build_quotes(platform, insurers=insurers, corridor=catalogue.corridor)
+    orders = build_orders(platform, insurers=insurers, offers=quotes.offers)
+    documents = build_documents(platform, policies=orders.policies)
+    storefront = build_storefront(platform, marketplace_transport=transport)
+    built = [catalogue.service, quotes.service, orders.service, documents.service, storefront.service]
+    if platform.settings.sandbox_enabled:
+        built.append(build_sandbox(platform, corridor=catalogue.corridor).service)
+    return tuple(built)
+
+
+def _application(
+    settings: Settings, platform: Platform, services: Sequence[Service], composition: Composition
+) -> Litestar:
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        await composition.start()
+        try:
+            yield
+        finally:
+            await composition.stop()
+
+    return Litestar(
+        [*(route for service in services for route in service.routes), *operations_routes(services, platform)],
+        lifespan=[running],
+        exception_handlers={Exception: problem_handler(settings.base_url)},
+        middleware=[
+            DefineMiddleware(
+                BodyLimits, size=settings.body_limit, seconds=settings.body_time_limit, base_url=settings.base_url
+            )
+        ],
+        compression_config=CompressionConfig(backend="gzip", gzip_compress_level=5, minimum_size=1024),
+        openapi_config=OpenAPIConfig(
+            title="InsureTech marketplace",
+            version=__version__,
+            description="Compare insurers' offers, buy a policy, keep the books. Errors are RFC 9457 documents.",
+            path="/docs",
+            render_plugins=[ScalarRenderPlugin()],
+        ),
+        logging_config=None,
+        request_max_body_size=None,
+    )

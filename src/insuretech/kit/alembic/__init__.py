@@ -1,0 +1,1 @@
+"""Alembic runs env.py in this folder for every service."""

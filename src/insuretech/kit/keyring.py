@@ -1,0 +1,106 @@
+"""Encryption of personal data at rest: AES-256-GCM under a key that is named beside the ciphertext.
+
+Layout of a ciphertext: one byte of version (1), one byte with the length of the key id, the key id, 12 bytes of nonce,
+then the AES-GCM output. A ring may hold old keys for reading; only ``current`` encrypts.
+"""
+
+import base64
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_VERSION = 1
+_NONCE = 12
+
+
+class KeyringInvalid(Exception):
+    """The key file cannot be used; the message says why."""
+
+
+class CiphertextInvalid(Exception):
+    """A ciphertext was altered, belongs elsewhere, or its key is not in the ring."""
+
+
+class _File(msgspec.Struct, kw_only=True):
+    current: str
+    keys: dict[str, str]
+
+
+class Keyring:
+    """Keys by id, one of which encrypts."""
+
+    def __init__(self, current: str, keys: Mapping[str, bytes]) -> None:
+        if current not in keys:
+            raise KeyringInvalid(f"the current key {current!r} is not among the keys")
+        self.current = current
+        self._keys = dict(keys)
+        self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls("k1", {"k1": secrets.token_bytes(32)})
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the ring from a file, making a first one (mode 0600) when there is none."""
+        try:
+            if not path.exists():
+                ring = cls.generate()
+                ring.save(path)
+                return ring
+            content = msgspec.json.decode(path.read_bytes(), type=_File)
+            return cls(content.current, {name: base64.b64decode(key) for name, key in content.keys.items()})
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            raise KeyringInvalid(f"The key file {path} cannot be used: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Write the ring so that a crash leaves either the old or the new file."""
+        content = _File(
+            current=self.current, keys={name: base64.b64encode(key).decode() for name, key in self._keys.items()}
+        )
+        part = path.with_suffix(".part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(content))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    def with_new_key(self) -> "Keyring":
+        """A ring that encrypts under a fresh key and still reads everything older."""
+        name = f"k{max(int(key.removeprefix('k')) for key in self._keys) + 1}"
+        return Keyring(name, {**self._keys, name: secrets.token_bytes(32)})
+
+    def encrypt(self, plaintext: bytes, context: str) -> bytes:
+        """Encrypt for one place only: decrypting needs the same ``context`` (say ``orders.order:<id>``)."""
+        nonce = secrets.token_bytes(_NONCE)
+        name = self.current.encode()
+        header = bytes((_VERSION, len(name))) + name
+        return header + nonce + self._ciphers[self.current].encrypt(nonce, plaintext, header + context.encode())
+
+    def decrypt(self, ciphertext: bytes, context: str) -> bytes:
+        """The plaintext, or ``CiphertextInvalid``."""
+        name = self.key_id(ciphertext)
+        end = 2 + len(name.encode())
+        header, nonce, body = ciphertext[:end], ciphertext[end : end + _NONCE], ciphertext[end + _NONCE :]
+        cipher = self._ciphers.get(name)
+        if cipher is None:
+            raise CiphertextInvalid(f"key {name!r} is not in the ring")
+        try:
+            return cipher.decrypt(nonce, body, header + context.encode())
+        except (InvalidTag, ValueError) as error:
+            raise CiphertextInvalid("the ciphertext was altered or belongs elsewhere") from error
+
+    def key_id(self, ciphertext: bytes) -> str:
+        """Which key a ciphertext was made with."""
+        if len(ciphertext) < 2 or ciphertext[0] != _VERSION:
+            raise CiphertextInvalid("not a ciphertext of ours")
+        try:
+            return ciphertext[2 : 2 + ciphertext[1]].decode()
+        except UnicodeDecodeError as error:
+            raise CiphertextInvalid("not a ciphertext of ours") from error

@@ -1,0 +1,82 @@
+"""Live messages inside one process: who listens to a channel gets what is published on it from then on.
+
+Nothing here is durable: a listener that falls behind is told so and reads the truth from the database instead.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LAGGED = object()
+CLOSED = object()
+
+
+class Subscription:
+    """One listener's bounded queue."""
+
+    def __init__(self, size: int) -> None:
+        self._queue: asyncio.Queue[object] = asyncio.Queue(size)
+        self._lagged = False
+        self._closed = False
+
+    def put(self, message: object) -> None:
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self._lagged = True
+
+    def close(self) -> None:
+        self._closed = True
+        self.put(CLOSED)
+
+    async def next(self, timeout: float) -> object | None:
+        """The next message, or None when none came within ``timeout`` seconds.
+
+        ``LAGGED`` says that some were dropped, ``CLOSED`` that the process is stopping.
+        """
+        if self._closed:
+            return CLOSED
+        if self._lagged:
+            self._lagged = False
+            while not self._queue.empty():
+                self._queue.get_nowait()
+            return LAGGED
+        try:
+            return await asyncio.wait_for(self._queue.get(), timeout)
+        except TimeoutError:
+            return None
+
+
+class LiveHub:
+    """Channels by name; a channel without listeners costs nothing."""
+
+    def __init__(self, queue_size: int = 64) -> None:
+        self._size = queue_size
+        self._channels: defaultdict[str, set[Subscription]] = defaultdict(set)
+
+    def publish(self, channel: str, message: object) -> None:
+        for subscription in self._channels.get(channel, ()):
+            subscription.put(message)
+
+    @contextmanager
+    def subscribe(self, channel: str) -> Iterator[Subscription]:
+        subscription = Subscription(self._size)
+        self._channels[channel].add(subscription)
+        try:
+            yield subscription
+        finally:
+            listeners = self._channels[channel]
+            listeners.discard(subscription)
+            if not listeners:
+                del self._channels[channel]
+
+    def close(self) -> None:
+        """Tell every listener that the process is stopping."""
+        for listeners in self._channels.values():
+            for subscription in listeners:
+                subscription.close()
+
+    def listeners(self) -> int:
+        """How many subscriptions are open (a gauge)."""
+        return sum(len(listeners) for listeners in self._channels.values())

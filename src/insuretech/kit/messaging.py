@@ -1,0 +1,142 @@
+"""Outbox, inbox, dead letters and idempotency keys: the four tables every service's schema has.
+
+An event is written to ``outbox`` in the transaction of the change it tells of. A relay hands it on at least once; a
+receiver writes ``inbox`` in the transaction of its effect, so that the effect happens once.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from insuretech.kit.db import Database
+from insuretech.kit.events import Envelope, Event
+from insuretech.kit.ids import new_id
+from insuretech.kit.tracing import current_trace_id
+
+
+@dataclass(frozen=True)
+class MessagingTables:
+    """The messaging tables of one service."""
+
+    outbox: sa.Table
+    inbox: sa.Table
+    dead_letters: sa.Table
+    idempotency_keys: sa.Table
+
+
+def messaging_tables(metadata: sa.MetaData) -> MessagingTables:
+    """Describe the four tables in a service's schema."""
+    moment = sa.DateTime(timezone=True)
+    outbox = sa.Table(
+        "outbox",
+        metadata,
+        sa.Column("position", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("id", pg.UUID(as_uuid=True), nullable=False, unique=True),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("occurred_at", moment, nullable=False),
+        sa.Column("trace_id", sa.Text, nullable=False),
+        sa.Column("payload", sa.LargeBinary, nullable=False),
+        sa.Column("published_at", moment),
+        sa.Index("ix_outbox_unpublished", "position", postgresql_where=sa.text("published_at is null")),
+    )
+    inbox = sa.Table(
+        "inbox",
+        metadata,
+        sa.Column("consumer", sa.Text, primary_key=True),
+        sa.Column("event_id", pg.UUID(as_uuid=True), primary_key=True),
+        sa.Column("received_at", moment, nullable=False, server_default=sa.func.now()),
+    )
+    dead_letters = sa.Table(
+        "dead_letters",
+        metadata,
+        sa.Column("id", pg.UUID(as_uuid=True), primary_key=True),
+        sa.Column("consumer", sa.Text, nullable=False),
+        sa.Column("event_id", pg.UUID(as_uuid=True), nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("envelope", sa.LargeBinary, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("created_at", moment, nullable=False, server_default=sa.func.now()),
+        sa.Column("replayed_at", moment),
+        sa.UniqueConstraint("consumer", "event_id"),
+    )
+    idempotency_keys = sa.Table(
+        "idempotency_keys",
+        metadata,
+        sa.Column("client", sa.Text, primary_key=True),
+        sa.Column("route", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+        sa.Column("locked_until", moment, nullable=False),
+        sa.Column("status", sa.SmallInteger),
+        sa.Column("body", sa.LargeBinary),
+        sa.Column("created_at", moment, nullable=False, server_default=sa.func.now()),
+        sa.Index("ix_idempotency_keys_created_at", "created_at"),
+    )
+    return MessagingTables(outbox, inbox, dead_letters, idempotency_keys)
+
+
+class Outbox:
+    """Writes events of one service; the statement trigger ``outbox_wake`` tells the relay on commit."""
+
+    def __init__(self, table: sa.Table) -> None:
+        self._table = table
+
+    async def publish(self, connection: AsyncConnection, events: Sequence[Event], occurred_at: datetime) -> None:
+        """Store events in the caller's transaction, in order."""
+        if not events:
+            return
+        trace_id = current_trace_id()
+        rows = [
+            {
+                "id": new_id(),
+                "type": event.type_name(),
+                "topic": event.topic,
+                "key": event.key,
+                "occurred_at": occurred_at,
+                "trace_id": trace_id,
+                "payload": msgspec.json.encode(event),
+            }
+            for event in events
+        ]
+        await connection.execute(sa.insert(self._table), rows)
+
+
+Handler = Callable[[AsyncConnection, Any, Envelope], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """One consumer of some event types.
+
+    ``handle`` runs in a transaction of ``database`` that also holds the inbox row, so its SQL takes effect once;
+    whatever it does beyond SQL must be safe to repeat. ``after_commit`` runs once the effect stands.
+    """
+
+    consumer: str
+    events: tuple[type[Event], ...]
+    database: Database
+    tables: MessagingTables
+    handle: Handler
+    after_commit: Callable[[Event], None] | None = None
+
+    def decode(self, envelope: Envelope) -> Event:
+        """The typed event; raises ``msgspec.ValidationError`` when the payload is not what its type says."""
+        event = next(event for event in self.events if event.type_name() == envelope.type)
+        return msgspec.json.decode(envelope.payload, type=event)
+
+
+async def first_receipt(connection: AsyncConnection, inbox: sa.Table, consumer: str, event_id: UUID) -> bool:
+    """Note the receipt; False when this consumer has had this event before."""
+    statement = pg.insert(inbox).values(consumer=consumer, event_id=event_id).on_conflict_do_nothing()
+    result = await connection.execute(statement)
+    return bool(result.rowcount)

@@ -1,0 +1,54 @@
+"""What every service is built from, and what a built service is."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+from litestar.types import ControllerRouterHandler
+
+from insuretech.kit.clock import Clock
+from insuretech.kit.db import Database
+from insuretech.kit.keyring import Keyring
+from insuretech.kit.live import LiveHub
+from insuretech.kit.messaging import MessagingTables, Reaction
+from insuretech.kit.settings import Settings
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The surroundings of a process; each service's ``build`` takes it.
+
+    ``database`` gives a service's own pool; ask once per service.
+    """
+
+    settings: Settings
+    clock: Clock
+    keyring: Keyring
+    http: httpx.AsyncClient
+    live: LiveHub
+    database: Callable[[str], Database]
+
+
+@dataclass(frozen=True)
+class Background:
+    """A loop that runs as long as the process; it is cancelled at stop and restarted when it fails."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service, wired: what the composition root mounts, runs and stops."""
+
+    name: str
+    routes: Sequence[ControllerRouterHandler] = ()
+    reactions: Sequence[Reaction] = ()
+    background: Sequence[Background] = ()
+    on_start: Sequence[Callable[[], Awaitable[None]]] = ()
+    database: Database | None = None
+    messaging: MessagingTables | None = None
+    projections: Mapping[str, Callable[[], Awaitable[int]]] = field(default_factory=dict)
+    """Rebuilds a projection from its source; gives the number of entries."""
+    reencrypt: Callable[[], Awaitable[int]] | None = None
+    """Re-encrypts personal data under the current key; gives the number of rows changed."""

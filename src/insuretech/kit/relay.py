@@ -1,0 +1,198 @@
+"""The relay of one machine: hands events from a service's outbox straight to the reactions of all services.
+
+Delivery is at least once; events of one key arrive in order; a key that is being worked on waits without holding up
+others. A reaction that keeps failing gets ``attempts`` tries, then the event goes to its dead letters with the reason.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+
+import asyncpg
+import msgspec
+import sqlalchemy as sa
+import structlog
+from prometheus_client import Counter, Gauge
+from sqlalchemy.dialects import postgresql as pg
+
+from insuretech.kit.db import Database
+from insuretech.kit.events import Envelope
+from insuretech.kit.ids import new_id
+from insuretech.kit.messaging import MessagingTables, Reaction, first_receipt
+from insuretech.kit.tracing import continue_trace
+
+log = structlog.get_logger(__name__)
+
+DELIVERED = Counter("insuretech_events_delivered_total", "Events handled, by consumer.", ["consumer"])
+DEAD = Counter("insuretech_dead_letters_total", "Events given up on, by consumer.", ["consumer"])
+WAITING = Gauge("insuretech_outbox_waiting", "Events read from the outbox and not yet delivered.", ["service"])
+
+_BATCH = 200
+
+
+class LocalRelay:
+    """Relays one service's outbox inside this process.
+
+    Only one relay per service is active at a time: it holds a session advisory lock, others wait for it.
+    ``interval`` is the seconds between looks at the table when no notification comes, ``backoff`` the seconds before
+    the second attempt of a failing reaction (doubled after each).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        tables: MessagingTables,
+        reactions: Sequence[Reaction],
+        *,
+        attempts: int = 5,
+        interval: float = 1.0,
+        backoff: float = 0.1,
+        parallel_keys: int = 64,
+    ) -> None:
+        self._database = database
+        self._outbox = tables.outbox
+        self._attempts = attempts
+        self._interval = interval
+        self._backoff = backoff
+        self._slots = asyncio.Semaphore(parallel_keys)
+        self._wake = asyncio.Event()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._by_type: defaultdict[str, list[Reaction]] = defaultdict(list)
+        for reaction in reactions:
+            for event in reaction.events:
+                self._by_type[event.type_name()].append(reaction)
+
+    async def run(self) -> None:
+        """Relay until cancelled; survives a database that goes away."""
+        while True:
+            try:
+                await self._relay_while_leader()
+            except (OSError, sa.exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("relay.interrupted", service=self._database.service, error=type(error).__name__)
+                await asyncio.sleep(self._interval)
+
+    async def _relay_while_leader(self) -> None:
+        url = self._database.url
+        connection = await asyncpg.connect(
+            user=url.username,
+            password=url.password,
+            database=url.database,
+            host=str(url.query.get("host") or url.host),
+            port=url.port or 5432,
+            timeout=5,
+        )
+        try:
+            schema = self._database.service
+            await connection.execute("select pg_advisory_lock(hashtext($1))", f"relay:{schema}")
+            await connection.add_listener(f"{schema}_outbox", lambda *_: self._wake.set())
+            while not connection.is_closed():
+                if not await self.relay_once():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), self._interval)
+                self._wake.clear()
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            connection.terminate()
+
+    async def relay_once(self) -> bool:
+        """Start work on what waits; False when there was nothing to start."""
+        by_key: defaultdict[str, list[Envelope]] = defaultdict(list)
+        for envelope in await self._waiting():
+            by_key[envelope.key].append(envelope)
+        for key, envelopes in by_key.items():
+            await self._slots.acquire()
+            task = asyncio.create_task(self._deliver_key(envelopes))
+            self._busy[key] = task
+            task.add_done_callback(partial(self._finished, key))
+        return bool(by_key)
+
+    async def drain(self) -> None:
+        """Deliver everything that waits; for tests and for replaying."""
+        while await self.relay_once() or self._busy:
+            await asyncio.gather(*self._busy.values())
+            await asyncio.sleep(0)
+
+    def _finished(self, key: str, task: asyncio.Task[None]) -> None:
+        self._busy.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("relay.delivery_interrupted", service=self._database.service, error=type(error).__name__)
+        self._slots.release()
+        WAITING.labels(self._database.service).set(len(self._busy))
+        self._wake.set()
+
+    async def _waiting(self) -> list[Envelope]:
+        outbox = self._outbox
+        statement = (
+            sa.select(*(outbox.c[name] for name in Envelope.__struct_fields__))
+            .where(outbox.c.published_at.is_(None), outbox.c.key.not_in(list(self._busy)))
+            .order_by(outbox.c.position)
+            .limit(_BATCH)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return [Envelope(**{**row, "payload": msgspec.Raw(row["payload"])}) for row in rows]
+
+    async def _deliver_key(self, envelopes: list[Envelope]) -> None:
+        for envelope in envelopes:
+            for reaction in self._by_type[envelope.type]:
+                await deliver(reaction, envelope, attempts=self._attempts, backoff=self._backoff)
+        ids = [envelope.id for envelope in envelopes]
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                sa.update(self._outbox).where(self._outbox.c.id.in_(ids)).values(published_at=sa.func.now())
+            )
+
+
+async def deliver(reaction: Reaction, envelope: Envelope, *, attempts: int, backoff: float) -> bool:
+    """Run one reaction on one event; False when it ended among the dead letters."""
+    continue_trace(envelope.trace_id)
+    reason = ""
+    for attempt in range(attempts):
+        if attempt:
+            await asyncio.sleep(backoff * 2 ** (attempt - 1))
+        try:
+            await _react(reaction, envelope)
+        except Exception as error:  # noqa: BLE001 - whatever a reaction raises, the others must go on
+            reason = f"{type(error).__name__}: {error}"
+            log.warning("reaction.failed", consumer=reaction.consumer, event_id=str(envelope.id), attempt=attempt + 1)
+        else:
+            DELIVERED.labels(reaction.consumer).inc()
+            return True
+    await _bury(reaction, envelope, reason, attempts)
+    return False
+
+
+async def _react(reaction: Reaction, envelope: Envelope) -> None:
+    event = reaction.decode(envelope)
+    async with reaction.database.transaction() as connection:
+        fresh = await first_receipt(connection, reaction.tables.inbox, reaction.consumer, envelope.id)
+        if fresh:
+            await reaction.handle(connection, event, envelope)
+    if fresh and reaction.after_commit is not None:
+        reaction.after_commit(event)
+
+
+async def _bury(reaction: Reaction, envelope: Envelope, reason: str, attempts: int) -> None:
+    table = reaction.tables.dead_letters
+    row = {
+        "id": new_id(),
+        "consumer": reaction.consumer,
+        "event_id": envelope.id,
+        "type": envelope.type,
+        "envelope": msgspec.json.encode(envelope),
+        "reason": reason[:2000],
+        "attempts": attempts,
+    }
+    statement = pg.insert(table).values(row)
+    statement = statement.on_conflict_do_update(
+        index_elements=["consumer", "event_id"],
+        set_={"reason": row["reason"], "attempts": table.c.attempts + attempts, "replayed_at": None},
+    )
+    async with reaction.database.transaction() as connection:
+        await connection.execute(statement)
+    DEAD.labels(reaction.consumer).inc()
+    log.error("event.buried", consumer=reaction.consumer, event_id=str(envelope.id), type=envelope.type)

@@ -1,0 +1,85 @@
+"""Settings, read once from the environment; a secret may come from a file named by ``X_FILE`` instead of ``X``."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+
+class SettingsInvalid(Exception):
+    """A setting cannot be used; the message says which and why."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All a process needs to know of its surroundings.
+
+    Time limits and intervals are seconds. ``database_url`` empty means the embedded PostgreSQL under ``home``.
+    """
+
+    home: Path = Path("var")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str = ""
+    database_url: str = ""
+    insurers_file: Path | None = None
+    sandbox_enabled: bool = True
+    sandbox_secret: str = "sandbox-only-not-a-secret"  # noqa: S105 - guards nothing but invented insurers
+    sandbox_url: str = ""
+    yookassa_url: str = ""
+    yookassa_shop_id: str = "sandbox"
+    yookassa_secret_key: str = "sandbox-only-not-a-secret"  # noqa: S105 - accepted by the sandbox alone
+    keyring_file: Path | None = None
+    quote_ttl: float = 24 * 3600.0
+    insurer_time_limit: float = 60.0
+    payment_deadline: float = 30 * 60.0
+    issue_recheck: float = 5.0
+    body_limit: int = 1024 * 1024
+    body_time_limit: float = 10.0
+    log_level: str = "INFO"
+
+    @property
+    def base_url(self) -> str:
+        """Address under which people and callbacks reach us, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def sandbox_base(self) -> str:
+        return (self.sandbox_url or self.base_url).rstrip("/")
+
+    @property
+    def payment_url(self) -> str:
+        """Base of the payment provider's API up to and including ``/v3``."""
+        return (self.yookassa_url or f"{self.sandbox_base}/sandbox/yookassa/v3").rstrip("/")
+
+
+_NAMES = {"home": "INSURETECH_HOME", "port": "PORT", "host": "HOST", "database_url": "DATABASE_URL"}
+_SECRETS = {"sandbox_secret", "yookassa_secret_key", "database_url"}
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read settings from ``INSURETECH_<NAME>`` (``PORT``, ``HOST``, ``DATABASE_URL`` stand alone); fail loudly."""
+    found: dict[str, str] = {}
+    for field in Settings.__struct_fields__:
+        name = _NAMES.get(field, f"INSURETECH_{field.upper()}")
+        if name in environ:
+            found[field] = environ[name]
+        elif field in _SECRETS and f"{name}_FILE" in environ:
+            found[field] = _read_secret(name, Path(environ[f"{name}_FILE"]))
+    try:
+        return msgspec.convert(found, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise SettingsInvalid(f"A setting is wrong: {error}") from error
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsInvalid(f"{name}_FILE names {path}, which cannot be read: {error.strerror}") from error
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value)).expanduser()
+    raise NotImplementedError(kind)
