@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.config.compression import CompressionConfig
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import ScalarRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from sqlalchemy.engine import URL
 
 from insuretech import __version__
@@ -30,7 +30,7 @@ from insuretech.kit.migrations import service_url
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.relay import LocalRelay
 from insuretech.kit.settings import Settings
-from insuretech.kit.web import BodyLimits, problem_handler
+from insuretech.kit.web import UNCOMPRESSED, BodyLimits, problem_handler
 from insuretech.orders.app import build as build_orders
 from insuretech.quotes.app import build as build_quotes
 from insuretech.sandbox.app import build as build_sandbox
@@ -97,7 +97,7 @@ async def _keep_running(loop: Background) -> None:
         try:
             await loop.run()
         except Exception as error:
-            log.error("background.failed", loop=loop.name, exc_info=error)
+            log.exception("background.failed", loop=loop.name)
         await asyncio.sleep(_RESTART_AFTER)
 
 
@@ -162,18 +162,16 @@ def _application(
         [*(route for service in services for route in service.routes), *operations_routes(services, platform)],
         lifespan=[running],
         exception_handlers={Exception: problem_handler(settings.base_url)},
-        middleware=[
-            DefineMiddleware(
-                BodyLimits, size=settings.body_limit, seconds=settings.body_time_limit, base_url=settings.base_url
-            )
-        ],
-        compression_config=CompressionConfig(backend="gzip", gzip_compress_level=5, minimum_size=1024),
+        middleware=[DefineMiddleware(BodyLimits, size=settings.body_limit, seconds=settings.body_time_limit)],
+        compression_config=CompressionConfig(
+            backend="gzip", gzip_compress_level=5, minimum_size=1024, exclude_opt_key=UNCOMPRESSED
+        ),
         openapi_config=OpenAPIConfig(
             title="InsureTech marketplace",
             version=__version__,
             description="Compare insurers' offers, buy a policy, keep the books. Errors are RFC 9457 documents.",
-            path="/docs",
-            render_plugins=[ScalarRenderPlugin()],
+            path="/schema",
+            render_plugins=[JsonRenderPlugin()],
         ),
         logging_config=None,
         request_max_body_size=None,

@@ -20,6 +20,9 @@ from insuretech.kit.tracing import continue_trace, current_trace_id, trace_id_of
 
 log = structlog.get_logger(__name__)
 
+UNCOMPRESSED = "uncompressed"
+"""``opt`` of handlers whose answers must not be compressed on the way out: streams, and bytes stored compressed."""
+
 AnyRequest = Request[Any, Any, Any]
 
 _BY_STATUS: dict[int, type[Problem]] = {
@@ -161,13 +164,12 @@ def _from_msgspec(message: str) -> FieldError:
 
 
 class BodyLimits:
-    """ASGI middleware: refuses bodies over ``size`` bytes at once and bodies slower than ``seconds``."""
+    """ASGI middleware: begins the trace, refuses bodies over ``size`` bytes at once and bodies slower than ``seconds``."""
 
-    def __init__(self, app: ASGIApp, *, size: int, seconds: float, base_url: str) -> None:
+    def __init__(self, app: ASGIApp, *, size: int, seconds: float) -> None:
         self._app = app
         self._size = size
         self._seconds = seconds
-        self._base_url = base_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -177,49 +179,30 @@ class BodyLimits:
         continue_trace(trace_id_of(headers.get(b"traceparent", b"").decode("latin-1")))
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._size:
-            await self._refuse(scope, send, problems.BodyTooLarge(f"At most {self._size} bytes."))
-            return
-        await self._guard(scope, receive, send)
+            raise problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
+        await self._app(scope, self._limited(receive), send)
 
-    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _limited(self, receive: Receive) -> Receive:
         deadline = asyncio.get_running_loop().time() + self._seconds
-        taken, whole, started = 0, False, False
+        taken, whole = 0, False
 
         async def limited() -> ReceiveMessage:
             nonlocal taken, whole
             if whole:
                 return await receive()
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise problems.BodyTooSlow(f"Send the whole body within {self._seconds:g} seconds.") from error
             if message["type"] == "http.request":
-                taken += len(message.get("body", b""))
-                whole = not message.get("more_body", False)
+                taken += len(message["body"])
+                whole = not message["more_body"]
             if taken > self._size:
-                raise problems.BodyTooLarge(f"At most {self._size} bytes.")
+                raise problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, limited, noted)
-        except TimeoutError:
-            if started or whole:
-                raise
-            await self._refuse(scope, send, problems.BodyTooSlow(f"Send the whole body within {self._seconds:g} s."))
-
-    async def _refuse(self, scope: Scope, send: Send, problem: Problem) -> None:
-        response = render_problem(problem, base_url=self._base_url, path=scope["path"])
-        start: Any = {
-            "type": "http.response.start",
-            "status": problem.status,
-            "headers": [(b"content-type", PROBLEM_JSON.encode()), (b"connection", b"close")],
-        }
-        body: Any = {"type": "http.response.body", "body": response.content, "more_body": False}
-        await send(start)
-        await send(body)
+        return limited
 
 
 def bearer_token(request: AnyRequest) -> str | None:
