@@ -1,1 +1,3 @@
 """InsureTech: an insurance marketplace, one package of several services."""
+
+__version__ = "0.1.0"
