@@ -96,7 +96,7 @@ async def _keep_running(loop: Background) -> None:
     while True:
         try:
             await loop.run()
-        except Exception as error:
+        except Exception:
             log.exception("background.failed", loop=loop.name)
         await asyncio.sleep(_RESTART_AFTER)
 

@@ -10,7 +10,7 @@ from jsonschema_rs import Draft202012Validator
 from litestar import Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
-from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
+from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -164,7 +164,7 @@ def _from_msgspec(message: str) -> FieldError:
 
 
 class BodyLimits:
-    """ASGI middleware: begins the trace, refuses bodies over ``size`` bytes at once and bodies slower than ``seconds``."""
+    """ASGI middleware: begins the trace, refuses bodies over ``size`` bytes and bodies slower than ``seconds``."""
 
     def __init__(self, app: ASGIApp, *, size: int, seconds: float) -> None:
         self._app = app
