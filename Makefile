@@ -1,0 +1,48 @@
+# Two commands matter: `make run` and `make test`. Each recipe replaces its shell by the program (exec),
+# so that Ctrl-C and SIGTERM reach it.
+
+BIN := .venv/bin
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench format lock clean environment dev-environment
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@printf '\nPORT=8000 and INSURETECH_HOME=var tell "make run" where to listen and to keep its data.\n'
+
+run: environment ## start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/insuretech serve
+
+test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest $(ARGS)
+
+lint: dev-environment ## style, types, direction of imports, translations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/check_messages.py
+
+bench: dev-environment ## measure speed against limits taken in the same run
+	@exec $(BIN)/python -m bench $(ARGS)
+
+format: dev-environment ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: dev-environment ## choose versions anew, within pyproject.toml; LOCK="--upgrade" takes the newest
+	$(UV_COMPILE) --group build --output-file requirements.lock $(LOCK)
+	$(UV_COMPILE) --group build --group dev --constraint requirements.lock \
+		--output-file requirements-dev.lock $(LOCK)
+
+clean: ## remove caches and the environment; the data in var/ stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+environment:
+	@tools/environment run
+
+dev-environment:
+	@tools/environment dev
