@@ -7,8 +7,8 @@ the wizard renders from and this module reads:
 - ``x-error`` ``{ru, en}``: the sentence for a value that does not fit;
 - ``x-any-of`` ``{at, text}``: the field and the sentence when none of the ``anyOf`` branches fits;
 - ``x-decimal`` ``{min, max}``: bounds of a decimal number written as a string;
-- ``x-date`` ``{earliest, latest}``: bounds of a date: ``today``, ``today+60d``, ``today-18y`` or a JSON pointer to
-  another answer.
+- ``x-date`` ``{earliest, latest}``: bounds of a date: a date, ``today`` or a JSON pointer to another answer, each with
+  an offset if need be (``today+60d``, ``today-18y``, ``/trip/starts_on+365d``).
 """
 
 import re
@@ -28,7 +28,7 @@ Schema = Mapping[str, Any]
 
 
 class AnswerFault(msgspec.Struct, frozen=True):
-    """One thing wrong with one answer, in both languages; ``code`` is stable."""
+    """One thing wrong with one answer, in both languages; ``code`` is the keyword that is broken, or ``impossible``."""
 
     pointer: str
     code: str
@@ -78,7 +78,7 @@ def pointer_of(path: list[Any] | list[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def at_pointer(document: object, pointer: str) -> Any:  # noqa: ANN401 - answers are any JSON
+def at_pointer(document: object, pointer: str) -> Any:
     """The value a JSON pointer leads to, or None where it leads nowhere."""
     for raw in pointer.split("/")[1:]:
         part = raw.replace("~1", "/").replace("~0", "~")
@@ -113,7 +113,7 @@ def _explained(schema: Schema, error: jsonschema_rs.ValidationError) -> Iterator
             yield from _missing(question, pointer, kind.property)
         case "additionalProperties":
             for name in kind.unexpected:
-                yield AnswerFault(pointer_of([*path, name]), "unexpected", UNEXPECTED)
+                yield AnswerFault(pointer_of([*path, name]), "unknown", UNEXPECTED)
         case "anyOf" if "x-any-of" in question:
             rule = question["x-any-of"]
             yield AnswerFault(pointer_of([*path, rule["at"]]), "required", _text(rule["text"]))
@@ -136,31 +136,31 @@ def _missing(question: Schema, pointer: str, name: str) -> Iterator[AnswerFault]
         yield AnswerFault(here, "required", REQUIRED)
 
 
-def _sentence(keyword: str, kind: Any, question: Schema) -> tuple[str, Text]:  # noqa: ANN401, PLR0911 - one case a keyword
+def _sentence(keyword: str, kind: Any, question: Schema) -> tuple[str, Text]:  # noqa: C901, PLR0911 - one case a keyword
     own = _text(question["x-error"]) if "x-error" in question else None
     match keyword:
         case "type":
             return "type", own or WRONG_TYPE
         case "enum" | "const":
-            return "option", own or NOT_AN_OPTION
+            return "enum", own or NOT_AN_OPTION
         case "format" if question.get("format") == "date":
-            return "date", own or NOT_A_DATE
+            return "format", own or NOT_A_DATE
         case "minimum" | "exclusiveMinimum":
             return "minimum", Text(f"Не меньше {kind.limit}.", f"Not less than {kind.limit}.")
         case "maximum" | "exclusiveMaximum":
             return "maximum", Text(f"Не больше {kind.limit}.", f"Not more than {kind.limit}.")
         case "minItems":
-            return "too-few", own or ADD_ONE
+            return "minItems", own or ADD_ONE
         case "maxItems":
-            return "too-many", Text(f"Не больше {kind.limit}.", f"Not more than {kind.limit}.")
+            return "maxItems", Text(f"Не больше {kind.limit}.", f"Not more than {kind.limit}.")
         case "uniqueItems":
-            return "repeated", REPEATED
+            return "uniqueItems", REPEATED
         case "minLength":
-            return "too-short", own or TOO_SHORT
+            return "minLength", own or TOO_SHORT
         case "maxLength":
-            return "too-long", own or TOO_LONG
+            return "maxLength", own or TOO_LONG
         case _:
-            return "form", own or BAD_FORM
+            return "pattern", own or BAD_FORM
 
 
 def _bounds(
@@ -202,13 +202,13 @@ def _date_bounds(
     latest = _limit(rule.get("latest"), answers, today)
     if earliest is not None and given < earliest:
         text = Text(f"Не раньше {earliest:%d.%m.%Y}.", f"Not before {earliest.isoformat()}.")
-        yield AnswerFault(pointer, "too-early", text)
+        yield AnswerFault(pointer, "minimum", text)
     if latest is not None and given > latest:
         text = Text(f"Не позже {latest:%d.%m.%Y}.", f"Not after {latest.isoformat()}.")
-        yield AnswerFault(pointer, "too-late", text)
+        yield AnswerFault(pointer, "maximum", text)
 
 
-_RELATIVE = re.compile(r"^(?P<base>today|/[^+]*?)(?:(?P<sign>[+-])(?P<count>\d+)(?P<unit>[dmy]))?$")
+_RELATIVE = re.compile(r"^(?P<base>today|\d{4}-\d\d-\d\d|/[^+-]*)(?:(?P<sign>[+-])(?P<count>\d+)(?P<unit>[dmy]))?$")
 
 
 def _limit(rule: str | None, answers: Mapping[str, Any], today: date | None) -> date | None:
@@ -216,13 +216,16 @@ def _limit(rule: str | None, answers: Mapping[str, Any], today: date | None) -> 
     found = _RELATIVE.match(rule or "")
     if found is None:
         return None
-    base = today if found["base"] == "today" else _date(at_pointer(answers, found["base"]))
+    base = {"today": today}.get(found["base"]) or _date(found["base"]) or _date(at_pointer(answers, found["base"]))
     if base is None or found["count"] is None:
         return base
     count = int(found["sign"] + found["count"])
-    if found["unit"] == "d":
-        return base + timedelta(days=count)
-    return plus_months(base, count * (12 if found["unit"] == "y" else 1))
+    try:
+        if found["unit"] == "d":
+            return base + timedelta(days=count)
+        return plus_months(base, count * (12 if found["unit"] == "y" else 1))
+    except (OverflowError, ValueError):
+        return None  # beyond the calendar nothing is too late
 
 
 def _date(value: object) -> date | None:
