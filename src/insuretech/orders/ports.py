@@ -24,8 +24,9 @@ class OfferSource(Protocol):
 class PaymentProvider(Protocol):
     """A payment provider that holds and captures.
 
-    Every call raises ``ProviderUnavailable``, ``ProviderOutcomeUnknown`` or ``ProviderRefused`` (``contracts.payments``)
-    and nothing else. ``provider_id`` is the provider's id of a payment; ``key`` makes a repetition harmless.
+    Every call raises ``ProviderUnavailable``, ``ProviderOutcomeUnknown`` or ``ProviderRefused`` of
+    ``contracts.payments`` and nothing else. ``provider_id`` is the provider's id of a payment; ``key`` makes a
+    repetition harmless.
     """
 
     async def create(self, payment: NewPayment) -> ProviderPayment:
