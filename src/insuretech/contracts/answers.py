@@ -47,6 +47,7 @@ BAD_FORM = Text("Проверьте, как записан ответ.", "Check 
 TOO_SHORT = Text("Слишком короткий ответ.", "The answer is too short.")
 TOO_LONG = Text("Слишком длинный ответ.", "The answer is too long.")
 ADD_ONE = Text("Добавьте хотя бы одну запись.", "Add at least one entry.")
+UNREADABLE = Text("Ответы вложены слишком глубоко или не читаются.", "The answers are nested too deeply or unreadable.")
 REPEATED = Text("Есть одинаковые записи.", "Some entries are the same.")
 
 
@@ -65,9 +66,12 @@ class AnswerCheck:
     def faults(self, answers: Mapping[str, Any], today: date | None = None) -> list[AnswerFault]:
         """Everything wrong at once, ordered by pointer; without ``today``, dates are not held against it."""
         found: dict[str, AnswerFault] = {}
-        for error in self._validator.iter_errors(dict(answers)):
-            for fault in _explained(self._schema, error):
-                found.setdefault(fault.pointer, fault)
+        try:
+            for error in self._validator.iter_errors(dict(answers)):
+                for fault in _explained(self._schema, error):
+                    found.setdefault(fault.pointer, fault)
+        except ValueError:  # nested beyond the validator's limit, or text that is not Unicode
+            return [AnswerFault("", "unreadable", UNREADABLE)]
         for fault in _bounds(self._schema, answers, "", answers, today):
             found.setdefault(fault.pointer, fault)
         return sorted(found.values(), key=lambda fault: fault.pointer)
@@ -267,4 +271,6 @@ def _tidied(schema: Schema, value: object) -> object:
         return [_tidied(schema["items"], child) for child in value]
     if isinstance(value, str) and "x-mask" in schema:
         return tidied_text(schema["x-mask"], value)
+    if isinstance(value, float) and schema.get("type") == "integer" and value.is_integer():
+        return int(value)  # 12.0 is an integer to JSON Schema
     return value

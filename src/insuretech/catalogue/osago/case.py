@@ -128,8 +128,6 @@ def _owner_faults(case: Case) -> Iterator[AnswerFault]:
 
 
 def _use_faults(case: Case) -> Iterator[AnswerFault]:
-    if case.months is None and case.days is None:
-        yield AnswerFault("/use/months", "required", REQUIRED)
     if case.months is not None and case.days is not None:
         text = Text("Укажите срок либо в днях, либо в месяцах.", "State the period either in days or in months.")
         yield AnswerFault("/use/days", "impossible", text)

@@ -176,7 +176,7 @@ class Tariff:
 
     def territory(self, region: str, name: str, on: date) -> TerritoryRate | None:
         """KT of a place: its own row, or that of its whole region. Never the one of "other places" by itself."""
-        wanted = spelling(name).removeprefix(spelling(f"{region}, "))
+        wanted = spelling(name).removeprefix(f"{spelling(region)}, ")
         rows = [row for row in in_force(self.territories, on) if row.region == region]
         named = (row for row in rows if spelling(row.territory) == wanted)
         return next(named, None) or next((row for row in rows if row.territory == WHOLE_REGION), None)
