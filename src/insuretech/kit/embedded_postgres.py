@@ -124,9 +124,9 @@ class EmbeddedPostgres:
                 )
             time.sleep(0.005)
 
-    def wait_end(self) -> None:
-        """Block until the server ends, for whatever reason; for a thread that watches over it."""
-        self._running().wait()
+    def alive(self) -> bool:
+        """Whether the server that we started still runs."""
+        return self._process is not None and self._process.poll() is None
 
     # ------------------------------------------------------------ stop
 
