@@ -1,10 +1,22 @@
 """A real PostgreSQL for every test that asks for one, without anything to install."""
 
-from collections.abc import Iterator
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
+import asyncpg
 import pytest
+from sqlalchemy.engine import URL, make_url
 
+import insuretech
+from insuretech.compose.database import create_database
+from insuretech.kit.db import Database
 from insuretech.kit.embedded_postgres import EmbeddedPostgres
+from insuretech.kit.migrations import migrate, service_url
+
+TEMPLATE = "migrated"
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +24,48 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     """One quick and unsafe server for the whole run."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: EmbeddedPostgres) -> str:
+    """The name of a database with every service's schema, to be copied."""
+    admin = make_url(postgres.dsn(database=TEMPLATE))
+
+    async def make() -> None:
+        await create_database(admin)
+        await migrate(admin, services_with_migrations())
+
+    asyncio.run(make())
+    return TEMPLATE
+
+
+@pytest.fixture
+async def admin_url(postgres: EmbeddedPostgres, migrated: str) -> AsyncIterator[URL]:
+    """A migrated, empty database of the test's own, as the administrator; gone afterwards."""
+    admin = make_url(postgres.dsn(database=f"test_{next(_numbers)}"))
+    await create_database(admin, template=migrated)
+    yield admin
+    connection = await asyncpg.connect(host=str(postgres.socket_folder), user=admin.username, database="postgres")
+    await connection.execute(f'drop database "{admin.database}" with (force)')
+    await connection.close()
+
+
+@pytest.fixture
+async def database(admin_url: URL) -> AsyncIterator[Callable[[str], Database]]:
+    """Each service's own access to the test's database, as ``Platform.database`` gives it."""
+    opened: dict[str, Database] = {}
+
+    def open_as(service: str) -> Database:
+        if service not in opened:
+            opened[service] = Database(service, service_url(admin_url, service), pool_size=4)
+        return opened[service]
+
+    yield open_as
+    for one in opened.values():
+        await one.dispose()
+
+
+def services_with_migrations() -> tuple[str, ...]:
+    """Every service that owns a schema."""
+    package = Path(insuretech.__file__).parent
+    return tuple(sorted(folder.parent.parent.name for folder in package.glob("*/migrations/versions")))
