@@ -1,1 +1,1 @@
-"""Policy documents: rendering and keeping."""
+"""Documents: the policy as a PDF, printed once it is issued and kept encrypted."""
