@@ -1,13 +1,11 @@
 """Everything in one process: all services, local relays, projections in memory, documents in a local folder."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import httpx
-import structlog
 from litestar import Litestar
 from litestar.config.compression import CompressionConfig
 from litestar.middleware import DefineMiddleware
@@ -17,6 +15,7 @@ from sqlalchemy.engine import URL
 
 from insuretech import __version__
 from insuretech.catalogue.app import build as build_catalogue
+from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
 from insuretech.connectors.directory import open_directory
 from insuretech.documents.app import build as build_documents
@@ -36,12 +35,8 @@ from insuretech.quotes.app import build as build_quotes
 from insuretech.sandbox.app import build as build_sandbox
 from insuretech.storefront.app import build as build_storefront
 
-log = structlog.get_logger(__name__)
-
 OWNERS = ("catalogue", "quotes", "orders", "documents", "sandbox")
 """Services with a schema of their own."""
-
-_RESTART_AFTER = 1.0
 
 
 @dataclass
@@ -52,7 +47,7 @@ class Composition:
     platform: Platform
     services: tuple[Service, ...]
     databases: tuple[Database, ...]
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    loops: Loops = field(default_factory=Loops)
 
     @cached_property
     def reactions(self) -> tuple[Reaction, ...]:
@@ -74,8 +69,9 @@ class Composition:
                 await hook()
         for service in self.services:
             relay = self.relay(service)
-            loops = [*service.background, *([Background(f"{service.name}.relay", relay.run)] if relay else [])]
-            self._tasks += [asyncio.create_task(_keep_running(loop), name=loop.name) for loop in loops]
+            self.loops.start(
+                [*service.background, *([Background(f"{service.name}.relay", relay.run)] if relay else [])]
+            )
 
     def begin_stop(self) -> None:
         """Close live streams, so that the server can finish its open requests."""
@@ -84,21 +80,10 @@ class Composition:
     async def stop(self) -> None:
         """Cancel loops and close pools; what was under way is taken up at the next start."""
         self.begin_stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.loops.stop()
         await self.platform.http.aclose()
         for database in self.databases:
             await database.dispose()
-
-
-async def _keep_running(loop: Background) -> None:
-    while True:
-        try:
-            await loop.run()
-        except Exception:
-            log.exception("background.failed", loop=loop.name)
-        await asyncio.sleep(_RESTART_AFTER)
 
 
 class _LateTransport(httpx.AsyncBaseTransport):
@@ -159,7 +144,10 @@ def _application(
             await composition.stop()
 
     return Litestar(
-        [*(route for service in services for route in service.routes), *operations_routes(services, platform)],
+        [
+            *(route for service in services for route in service.routes),
+            *operations_routes(services, platform, composition.loops.down),
+        ],
         lifespan=[running],
         exception_handlers={Exception: problem_handler(settings.base_url)},
         middleware=[DefineMiddleware(BodyLimits, size=settings.body_limit, seconds=settings.body_time_limit)],

@@ -1,0 +1,88 @@
+"""What those who run the marketplace ask it: whether it lives, whether it is ready, and its numbers.
+
+Not part of the public API and so not in its description. Live says only that this process answers: whoever asks would
+otherwise restart it for a database that is away. Ready says that a request sent here now can be carried out.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+from litestar import Response, get
+from litestar.types import ControllerRouterHandler
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from sqlalchemy.pool import QueuePool
+
+from insuretech.kit.db import Database
+from insuretech.kit.platform import Platform, Service
+
+log = structlog.get_logger(__name__)
+
+_PING_LIMIT = 1.0  # seconds, for all databases together
+_NO_STORE = {"Cache-Control": "no-store"}
+
+LISTENERS = Gauge("insuretech_live_listeners", "Open live streams.")
+POOL_IN_USE = Gauge("insuretech_database_connections_in_use", "Connections lent out, by service.", ["service"])
+POOL_SIZE = Gauge("insuretech_database_connections_limit", "Connections a service may use at once.", ["service"])
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The answer to a probe; ``failing`` names each part that is not ready, as ``database:orders``."""
+
+    status: str
+    failing: list[str] = []
+
+
+def operations_routes(
+    services: Sequence[Service], platform: Platform, loops_down: Callable[[], Sequence[str]] = tuple
+) -> list[ControllerRouterHandler]:
+    """Handlers of ``/healthz/live``, ``/healthz/ready`` and ``/metrics``.
+
+    ``loops_down`` names background loops that are not running.
+    """
+    databases = [service.database for service in services if service.database is not None]
+
+    @get("/healthz/live", include_in_schema=False)
+    async def live() -> Response[Health]:
+        return Response(Health("live"), headers=_NO_STORE)
+
+    @get("/healthz/ready", include_in_schema=False)
+    async def ready() -> Response[Health]:
+        failing = [*await _unanswering(databases), *(f"loop:{name}" for name in loops_down())]
+        if failing:
+            log.warning("not_ready", failing=failing)
+            return Response(Health("not ready", failing), status_code=503, headers=_NO_STORE)
+        return Response(Health("ready"), headers=_NO_STORE)
+
+    @get("/metrics", include_in_schema=False)
+    async def metrics() -> Response[bytes]:
+        _measure(platform, databases)
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)
+
+    return [live, ready, metrics]
+
+
+async def _unanswering(databases: Sequence[Database]) -> list[str]:
+    answers = await asyncio.gather(*(_answers(database) for database in databases))
+    return [f"database:{one.service}" for one, answered in zip(databases, answers, strict=True) if not answered]
+
+
+async def _answers(database: Database) -> bool:
+    """Whether a connection can be had and used within the limit; also no when all are lent out for longer."""
+    try:
+        async with asyncio.timeout(_PING_LIMIT):
+            await database.ping()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
+        log.warning("database.unavailable", service=database.service, error=type(error).__name__)
+        return False
+    return True
+
+
+def _measure(platform: Platform, databases: Sequence[Database]) -> None:
+    LISTENERS.set(platform.live.listeners())
+    for database in databases:
+        pool = database.engine.pool
+        if isinstance(pool, QueuePool):
+            POOL_IN_USE.labels(database.service).set(pool.checkedout())
+            POOL_SIZE.labels(database.service).set(pool.size())
