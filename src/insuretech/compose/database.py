@@ -10,13 +10,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from insuretech.kit.embedded_postgres import SUPERUSER, EmbeddedPostgres
+from insuretech.kit.failures import Unusable
 from insuretech.kit.migrations import migrate
 from insuretech.kit.settings import Settings, SettingsInvalid
 
 _NAME = "insuretech"
 
 
-class DatabaseUnusable(Exception):
+class DatabaseUnusable(Unusable):
     """The database does not answer, or holds what we cannot work with; the message is one sentence for a person."""
 
 

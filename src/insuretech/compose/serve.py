@@ -19,6 +19,7 @@ from granian.server.embed import Server
 
 from insuretech.compose.database import OpenDatabase, open_database, prepare
 from insuretech.compose.single import OWNERS, Composition, build
+from insuretech.kit.failures import Unusable
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.open_requests import OpenRequests
 from insuretech.kit.settings import Settings
@@ -35,7 +36,7 @@ _LOG_TO_STDERR = {
 }
 
 
-class CannotServe(Exception):
+class CannotServe(Unusable):
     """The surroundings do not allow to start or to go on; the message is one sentence for a person."""
 
 
@@ -79,7 +80,7 @@ async def _run(
     announce: Callable[[Settings], None],
 ) -> None:
     await prepare(database, OWNERS)
-    keyring = Keyring.open(settings.keyring_file or settings.home / "keyring.json")
+    keyring = Keyring.open(settings.keyring_path)
     composition = build(settings, database.admin, keyring)
     requests = OpenRequests(composition.app)
     async with _started(composition):

@@ -24,6 +24,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from insuretech.kit.failures import Unusable
+
 SUPERUSER = "postgres"
 VERSION = "18"
 START_LIMIT = 30.0  # seconds; recovery after a crash is the longest part of it
@@ -55,7 +57,7 @@ _SERVER_SETTINGS = {
 _UNSAFE_BUT_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
-class EmbeddedPostgresFailed(Exception):
+class EmbeddedPostgresFailed(Unusable):
     """The embedded database cannot be used; the message is one sentence for a person."""
 
 

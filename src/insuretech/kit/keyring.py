@@ -8,6 +8,7 @@ import base64
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -15,11 +16,13 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from insuretech.kit.failures import Unusable
+
 _VERSION = 1
 _NONCE = 12
 
 
-class KeyringInvalid(Exception):
+class KeyringInvalid(Unusable):
     """The key file cannot be used; the message says why."""
 
 
@@ -38,6 +41,10 @@ class Keyring:
     def __init__(self, current: str, keys: Mapping[str, bytes]) -> None:
         if current not in keys:
             raise KeyringInvalid(f"the current key {current!r} is not among the keys")
+        self._path: Path | None = None
+        self._take(current, keys)
+
+    def _take(self, current: str, keys: Mapping[str, bytes]) -> None:
         self.current = current
         self._keys = dict(keys)
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
@@ -51,13 +58,12 @@ class Keyring:
         """Read the ring from a file, making a first one (mode 0600) when there is none."""
         try:
             if not path.exists():
-                ring = cls.generate()
-                ring.save(path)
-                return ring
-            content = msgspec.json.decode(path.read_bytes(), type=_File)
-            return cls(content.current, {name: base64.b64decode(key) for name, key in content.keys.items()})
+                cls.generate().save(path)
+            ring = cls(*_read(path))
         except (OSError, ValueError, msgspec.MsgspecError) as error:
-            raise KeyringInvalid(f"The key file {path} cannot be used: {error}") from error
+            raise KeyringInvalid(f"The key file {path} cannot be used: {error}.") from error
+        ring._path = path
+        return ring
 
     def save(self, path: Path) -> None:
         """Write the ring so that a crash leaves either the old or the new file."""
@@ -88,6 +94,8 @@ class Keyring:
         name = self.key_id(ciphertext)
         end = 2 + len(name.encode())
         header, nonce, body = ciphertext[:end], ciphertext[end : end + _NONCE], ciphertext[end + _NONCE :]
+        if name not in self._ciphers:
+            self._read_again()
         cipher = self._ciphers.get(name)
         if cipher is None:
             raise CiphertextInvalid(f"key {name!r} is not in the ring")
@@ -95,6 +103,12 @@ class Keyring:
             return cipher.decrypt(nonce, body, header + context.encode())
         except (InvalidTag, ValueError) as error:
             raise CiphertextInvalid("the ciphertext was altered or belongs elsewhere") from error
+
+    def _read_again(self) -> None:
+        """Take up keys that another process added to the file since, and encrypt under the newest from now on."""
+        if self._path is not None:
+            with suppress(OSError, ValueError, msgspec.MsgspecError):
+                self._take(*_read(self._path))
 
     def key_id(self, ciphertext: bytes) -> str:
         """Which key a ciphertext was made with."""
@@ -104,3 +118,9 @@ class Keyring:
             return ciphertext[2 : 2 + ciphertext[1]].decode()
         except UnicodeDecodeError as error:
             raise CiphertextInvalid("not a ciphertext of ours") from error
+
+
+def _read(path: Path) -> tuple[str, dict[str, bytes]]:
+    """The id of the current key, and all keys, of a file."""
+    content = msgspec.json.decode(path.read_bytes(), type=_File)
+    return content.current, {name: base64.b64decode(key) for name, key in content.keys.items()}

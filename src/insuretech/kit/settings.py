@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from insuretech.kit.failures import Unusable
 
-class SettingsInvalid(Exception):
+
+class SettingsInvalid(Unusable):
     """A setting cannot be used; the message says which and why."""
 
 
@@ -51,6 +53,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def payment_url(self) -> str:
         """Base of the payment provider's API up to and including ``/v3``."""
         return (self.yookassa_url or f"{self.sandbox_base}/sandbox/yookassa/v3").rstrip("/")
+
+    @property
+    def keyring_path(self) -> Path:
+        """Where the keys for personal data are."""
+        return self.keyring_file or self.home / "keyring.json"
 
 
 _NAMES = {"home": "INSURETECH_HOME", "port": "PORT", "host": "HOST", "database_url": "DATABASE_URL"}

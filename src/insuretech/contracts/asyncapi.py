@@ -1,0 +1,83 @@
+"""The events of all services as an AsyncAPI 3.0 document, drawn from the contracts themselves.
+
+See https://www.asyncapi.com/docs/reference/specification/v3.0.0.
+"""
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from insuretech import __version__
+from insuretech.contracts.events import EVENTS
+from insuretech.kit.events import Event
+
+_SCHEMA = "#/components/schemas/"
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """One channel per topic, one message per event type, one sending operation per channel."""
+    references, schemas = msgspec.json.schema_components(EVENTS.values(), ref_template=f"{_SCHEMA}{{name}}")
+    payloads = dict(zip(EVENTS, references, strict=True))
+    topics = sorted({event.topic for event in EVENTS.values()})
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "InsureTech events",
+            "version": __version__,
+            "description": "Facts that services tell each other, delivered at least once and in order within a key. "
+            "The headers of a message are its envelope; receivers drop repeats by `id`.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {topic: _channel(topic) for topic in topics},
+        "operations": {f"publish {topic}": _operation(topic) for topic in topics},
+        "components": {
+            "messages": {name: _message(event, payloads[name]) for name, event in EVENTS.items()},
+            "schemas": {"Envelope": _envelope(), **schemas},
+        },
+    }
+
+
+def _channel(topic: str) -> dict[str, Any]:
+    return {
+        "address": topic,
+        "messages": {
+            name: {"$ref": f"#/components/messages/{name}"} for name, event in EVENTS.items() if event.topic == topic
+        },
+    }
+
+
+def _operation(topic: str) -> dict[str, Any]:
+    service = topic.partition(".")[0]
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{topic}"},
+        "summary": f"The service {service} tells what happened.",
+    }
+
+
+def _message(event: type[Event], payload: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": event.type_name(),
+        "title": event.__name__,
+        "summary": inspect.getdoc(event),
+        "headers": {"$ref": f"{_SCHEMA}Envelope"},
+        "payload": payload,
+    }
+
+
+def _envelope() -> dict[str, Any]:
+    moment = {"type": "string", "format": "date-time"}
+    return {
+        "title": "Envelope",
+        "type": "object",
+        "required": ["id", "type", "topic", "key", "occurred_at", "trace_id"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid", "description": "Of this event; receivers deduplicate by it."},
+            "type": {"type": "string", "enum": sorted(EVENTS)},
+            "topic": {"type": "string"},
+            "key": {"type": "string", "description": "The aggregate: events of one key keep their order."},
+            "occurred_at": moment,
+            "trace_id": {"type": "string", "description": "W3C trace id of the request that led to the event."},
+        },
+    }
