@@ -45,8 +45,9 @@ def operations(document: Mapping[str, Any], *, prefix: str = "/api/") -> dict[st
 
 
 def _operation(document: Mapping[str, Any], path: str, method: str, operation: Mapping[str, Any]) -> Operation:
-    content = operation.get("requestBody", {}).get("content", {})
-    body = next(iter(content.values()), {}).get("schema", {})
+    content: Mapping[str, Any] = operation.get("requestBody", {}).get("content", {})
+    media: Mapping[str, Any] = next(iter(content.values()), {})
+    body: Mapping[str, Any] = media.get("schema", {})
     return Operation(
         anchor=operation.get("operationId", f"{method}{path}"),
         method=method.upper(),
