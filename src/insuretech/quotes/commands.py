@@ -1,0 +1,290 @@
+"""What can be done with quotes: submit one, hear a callback, follow what becomes of an offer at the orders' side."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+
+from insuretech.contracts.events import QuoteSubmitted
+from insuretech.contracts.insurers import InsurerDirectory
+from insuretech.contracts.tariffs import CorridorSource
+from insuretech.contracts.text import Language
+from insuretech.kit.clock import Clock, legal_date
+from insuretech.kit.idempotency import Scope, StoredAnswer
+from insuretech.kit.ids import buyer_of, new_id, new_secret
+from insuretech.kit.keyring import Keyring
+from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem
+from insuretech.quotes.answers import close_empty
+from insuretech.quotes.domain import QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
+from insuretech.quotes.ports import Answers, Line, Quote, QuoteEvent, Store, Transaction
+from insuretech.quotes.questions import Cover, KnownProduct, cover_of, faults_of
+
+log = structlog.get_logger(__name__)
+
+SUBMITTED = Counter("insuretech_quotes_submitted_total", "Quotes accepted, by product.", ["product"])
+CALLBACKS = Counter("insuretech_insurer_callbacks_total", "Callbacks of insurers, by kind.", ["insurer", "kind"])
+
+OSAGO = "osago"
+"""The product whose premium the law keeps in a corridor."""
+ROUTE = "POST /api/v1/quotes"
+ANYBODY = "anonymous"
+"""Whose idempotency keys those of buyers are: nobody has an account before the first quote."""
+
+
+class ProductNotSold(Problem):
+    """No such product is sold, or not any more."""
+
+    status = 422
+    slug = "product-not-sold"
+    title = "This product is not sold"
+
+    def __init__(self) -> None:
+        error = FieldError(pointer="/product", code="unknown", detail="GET /api/v1/products lists what is sold.")
+        super().__init__(errors=[error])
+
+
+class CallbackNotGenuine(BadRequest):
+    """The signature or the body of a callback is not the insurer's."""
+
+    slug = "callback-not-genuine"
+    title = "This callback is not signed by the insurer"
+
+
+class QuoteCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A quote that is being collected; ``access_token`` opens it and all that follows, and is told only here."""
+
+    id: UUID
+    access_token: str
+    status: QuoteStatus
+    expires_at: datetime
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a quote; ``body`` is what ``key`` (an idempotency key, if any) was sent with."""
+
+    product: str
+    answers: Answers
+    language: Language
+    body: bytes
+    key: str | None
+
+
+class Asking(Protocol):
+    """Whoever asks insurers."""
+
+    id: UUID
+
+    def has_room(self) -> bool:
+        """Whether more lines can be worked on at once; else they wait in the database."""
+        ...
+
+    def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers) -> None:
+        """Start asking; the quote is committed and its lines are claimed by us."""
+        ...
+
+    def notice(self, line: Line, digest: bytes) -> None:
+        """The insurer of this line has something to say; ``digest`` names the callback."""
+        ...
+
+    def tell(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None:
+        """Hand committed events to live streams."""
+        ...
+
+
+def answers_context(quote_id: UUID) -> str:
+    """Where the encrypted answers of a quote belong."""
+    return f"quotes.quote:{quote_id}"
+
+
+def stored_answer_context(key: str) -> str:
+    """Where the encrypted answer to a repeatable request belongs."""
+    return f"quotes.idempotency:{key}"
+
+
+# ---------------------------------------------------------------- submitting
+
+
+@dataclass(frozen=True)
+class QuoteDesk:
+    """Takes requests for quotes and callbacks of insurers. ``quote_ttl`` is seconds."""
+
+    transaction: Transaction
+    engine: Asking
+    insurers: InsurerDirectory
+    corridor: CorridorSource
+    keyring: Keyring
+    clock: Clock
+    quote_ttl: float
+
+    async def submit_quote(self, submission: Submission) -> QuoteCreated:
+        """Check the answers, keep the quote and start asking every insurer of the product at once.
+
+        Raises ``ProductNotSold``, ``Invalid``, ``TariffUnavailable`` and the problems of idempotency keys.
+        """
+        now = self.clock.now()
+        scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
+        async with self.transaction() as store:
+            if scope and (stored := await store.begin_request(scope, submission.body, now)):
+                plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))
+                return msgspec.json.decode(plain, type=QuoteCreated)
+            product = await store.product_on_sale(submission.product)
+            if product is None:
+                raise ProductNotSold
+            answers, cover = _checked(product, submission, legal_date(now))
+            limits = await self._limits(product, answers, legal_date(now))
+            token = new_secret()
+            quote = self._quote(product, answers, cover, limits, buyer_of(token), now)
+            lines = self._lines(product, quote)
+            claimed = self.engine.has_room()
+            await store.add_quote(quote, lines, self.engine.id if claimed else None)
+            await store.publish([_submitted(quote, lines)], now)
+            events = [] if lines else await close_empty(store, quote, now)
+            created = _created(quote, token, closed=not lines)
+            if scope:
+                body = self.keyring.encrypt(msgspec.json.encode(created), stored_answer_context(scope.key))
+                await store.finish_request(scope, StoredAnswer(201, body))
+        SUBMITTED.labels(quote.product).inc()
+        self.engine.tell(quote.id, events)
+        if claimed:
+            self.engine.begin(quote, lines, answers)
+        return created
+
+    async def _limits(self, product: KnownProduct, answers: Answers, today: date) -> Limits | None:
+        if product.definition.code != OSAGO:
+            return None
+        try:
+            corridor = await self.corridor(today, answers)
+        except Problem as problem:
+            problem.errors = [_under_answers(error) for error in problem.errors]
+            raise
+        return Limits(corridor.min, corridor.max, corridor.edition)
+
+    def _quote(
+        self,
+        product: KnownProduct,
+        answers: Answers,
+        cover: Cover,
+        limits: Limits | None,
+        owner: str,
+        now: datetime,
+    ) -> Quote:
+        quote_id = new_id()
+        return Quote(
+            id=quote_id,
+            owner=owner,
+            product=product.definition.code,
+            product_version=product.definition.version,
+            answers=self.keyring.encrypt(msgspec.json.encode(answers), answers_context(quote_id)),
+            limits=limits,
+            starts_on=cover.starts_on,
+            ends_on=cover.ends_on,
+            created_at=now,
+            expires_at=now + timedelta(seconds=self.quote_ttl),
+        )
+
+    def _lines(self, product: KnownProduct, quote: Quote) -> list[Line]:
+        connected = set(self.insurers.codes())
+        return [
+            Line(
+                id=new_id(),
+                quote_id=quote.id,
+                insurer=code,
+                status=LineStatus.QUEUED,
+                deadline=quote.created_at + timedelta(seconds=self.insurers.profile(code).time_limit),
+            )
+            for code in product.definition.insurers
+            if code in connected
+        ]
+
+    # ------------------------------------------------------------ callbacks
+
+    async def hear_callback(self, insurer: str, body: bytes, signature: str) -> None:
+        """Take a callback: when it is genuine and new, the insurer is asked what it has to say.
+
+        Raises ``NotFound`` for an insurer we are not connected with and ``CallbackNotGenuine``.
+        """
+        if insurer not in self.insurers.codes():
+            raise NotFound
+        reference = self.insurers.connector(insurer).verify_callback(body, signature)
+        if reference is None:
+            CALLBACKS.labels(insurer, "refused").inc()
+            raise CallbackNotGenuine
+        digest = sha256(body).digest()
+        async with self.transaction() as store:
+            line = await store.line(reference)
+            known = line is not None and line.insurer == insurer
+            fresh = known and await store.open_callback(reference, digest, self.clock.now())
+        CALLBACKS.labels(insurer, "fresh" if fresh else "repeated" if known else "not_ours").inc()
+        if line is not None and fresh:
+            self.engine.notice(line, digest)
+
+
+def _checked(product: KnownProduct, submission: Submission, today: date) -> tuple[Answers, Cover]:
+    answers = product.check.tidied(submission.answers)
+    faults = faults_of(product, answers, today)
+    cover = cover_of(product.definition.term, answers)
+    if faults or cover is None:
+        raise Invalid(errors=[_under_answers(fault.field_error(submission.language)) for fault in faults])
+    return answers, cover
+
+
+def _under_answers(error: FieldError) -> FieldError:
+    """Pointers into the answers become pointers into the body of the request."""
+    inside = "" if error.pointer == "/concluded_on" else error.pointer.removeprefix("/answers")
+    return msgspec.structs.replace(error, pointer="/answers" + inside)
+
+
+def _submitted(quote: Quote, lines: Sequence[Line]) -> QuoteSubmitted:
+    return QuoteSubmitted(
+        quote_id=quote.id,
+        owner=quote.owner,
+        product=quote.product,
+        product_version=quote.product_version,
+        insurers=tuple(line.insurer for line in lines),
+        expires_at=quote.expires_at,
+    )
+
+
+def _created(quote: Quote, token: str, *, closed: bool) -> QuoteCreated:
+    status = QUOTES.move(QuoteStatus.DRAFT, QuoteStatus.COLLECTING)
+    if closed:
+        status = QUOTES.move(status, QuoteStatus.COMPLETED)
+    return QuoteCreated(id=quote.id, access_token=token, status=status, expires_at=quote.expires_at)
+
+
+# ---------------------------------------------------------------- what becomes of an offer
+
+
+async def reserve_offer(store: Store, offer_id: UUID, order_id: UUID, at: datetime) -> None:
+    """An order was placed on an offer at that moment."""
+    await _follow(store, offer_id, lambda offer: offer.reserved(order_id, at))
+
+
+async def release_offer(store: Store, offer_id: UUID, order_id: UUID, now: datetime) -> None:
+    """An order ended without a policy: its offer is free again, or expired."""
+    await _follow(store, offer_id, lambda offer: offer.released(order_id, now))
+
+
+async def consume_offer(store: Store, offer_id: UUID, order_id: UUID) -> None:
+    """A policy was issued on an offer."""
+    await _follow(store, offer_id, lambda offer: offer.consumed(order_id))
+
+
+async def _follow(store: Store, offer_id: UUID, step: Callable[[Offer], Offer]) -> None:
+    """Take a step of an offer. One that is not allowed is old news: later news of the same offer came first."""
+    kept = await store.offer(offer_id)
+    if kept is None:
+        log.info("offer.unknown", offer_id=str(offer_id))
+        return
+    try:
+        after = step(kept.cycle)
+    except MoveRefused as refused:
+        log.info("offer.step_skipped", offer_id=str(offer_id), why=str(refused))
+        return
+    await store.keep_offer(offer_id, after)

@@ -1,0 +1,226 @@
+"""What the use cases of quotes need from the outside: a store that is one transaction, and the shapes it keeps."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import date, datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from insuretech.contracts.money import Money
+from insuretech.contracts.products import ProductDefinition
+from insuretech.contracts.text import Text
+from insuretech.kit.events import Event
+from insuretech.kit.idempotency import Scope, StoredAnswer
+from insuretech.quotes.domain import Limits, LineStatus, Offer, QuoteStatus
+from insuretech.quotes.questions import KnownProduct
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """A quote being collected; ``answers`` is the ciphertext of the answers as JSON."""
+
+    id: UUID
+    owner: str
+    product: str
+    product_version: str
+    answers: bytes
+    limits: Limits | None
+    starts_on: date
+    ends_on: date
+    created_at: datetime
+    expires_at: datetime
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One insurer asked for one quote; ``id`` is our reference at the insurer."""
+
+    id: UUID
+    quote_id: UUID
+    insurer: str
+    status: LineStatus
+    deadline: datetime
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """A line's last step, taken only if the line still is as it was ``before``."""
+
+    line_id: UUID
+    insurer: str
+    before: LineStatus
+    outcome: LineStatus
+    reason: Text | None
+
+
+class NewOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """An insurer's offer, free to be chosen."""
+
+    id: UUID
+    quote_id: UUID
+    line_id: UUID
+    insurer: str
+    offer_number: str
+    premium: Money
+    expires_at: datetime
+
+
+class LateAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an insurer said after we had given up on it: kept for the record, never shown as an offer."""
+
+    outcome: LineStatus
+    premium: Money | None
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A quote after some of its lines ended; ``last_event`` is the highest number handed out to its live events."""
+
+    status: QuoteStatus
+    last_event: int
+    offers: int
+
+
+class OfferLine(msgspec.Struct, frozen=True, kw_only=True, tag="offer"):
+    """Live event: an insurer's offer."""
+
+    offer_id: UUID
+    insurer: str
+    premium: Money
+    expires_at: datetime
+
+
+class NoOfferLine(msgspec.Struct, frozen=True, kw_only=True, tag="no_offer"):
+    """Live event: an insurer ended without an offer."""
+
+    insurer: str
+    outcome: str
+    reason: Text
+
+
+class AllEnded(msgspec.Struct, frozen=True, kw_only=True, tag="completed"):
+    """Live event: every insurer has ended; the last one of a quote."""
+
+    status: QuoteStatus
+    offers: int
+
+
+EventKind = Literal["offer", "declined", "timed_out", "unavailable", "completed"]
+
+
+class QuoteEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a quote's live stream; ``sequence`` counts from 1 without gaps."""
+
+    sequence: int
+    kind: EventKind
+    data: OfferLine | NoOfferLine | AllEnded
+
+
+class KeptOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer with its life cycle, locked for change."""
+
+    id: UUID
+    quote_id: UUID
+    line_id: UUID
+    insurer: str
+    offer_number: str
+    premium: Money
+    cycle: Offer
+
+
+class Store(Protocol):
+    """Storage of quotes inside one transaction; what is published leaves with the same commit."""
+
+    # requests that may be repeated
+
+    async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None: ...
+
+    async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None: ...
+
+    # products
+
+    async def product_on_sale(self, code: str) -> KnownProduct | None: ...
+
+    async def put_product(self, definition: ProductDefinition, published_at: datetime) -> None:
+        """Put a version on sale in place of the one before."""
+        ...
+
+    async def withdraw_product(self, code: str) -> None: ...
+
+    # quotes and their lines
+
+    async def add_quote(self, quote: Quote, lines: Sequence[Line], claimed_by: UUID | None) -> None: ...
+
+    async def mark(self, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID) -> set[UUID]:
+        """Move lines that are still as ``before`` and still this engine's; the ids that moved."""
+        ...
+
+    async def end_lines(self, endings: Sequence[Ending], now: datetime) -> set[UUID]:
+        """Take last steps; the ids of the lines that were still as expected."""
+        ...
+
+    async def advance(self, quote_id: UUID, *, ended: int, offers: int, closing: QuoteStatus) -> Progress:
+        """Count lines that ended and number their events, one more when they were the last; locks the quote."""
+        ...
+
+    async def add_offers(self, offers: Sequence[NewOffer], now: datetime) -> None: ...
+
+    async def add_events(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None: ...
+
+    async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:
+        """Keep the first answer that came after we had given up; False when there was one already."""
+        ...
+
+    async def line(self, line_id: UUID) -> Line | None: ...
+
+    async def quotes(self, quote_ids: Collection[UUID]) -> Mapping[UUID, Quote]: ...
+
+    # who asks
+
+    async def beat(self, engine: UUID, seconds: float) -> None:
+        """Say that this engine lives for so many seconds more."""
+        ...
+
+    async def claim(self, engine: UUID, limit: int, overdue_since: datetime) -> list[Line]:
+        """Take over unfinished lines nobody living works on, and our own that should have ended before that moment."""
+        ...
+
+    async def retire(self, engine: UUID) -> None:
+        """Hand an engine's lines back and forget it; dead engines are forgotten with it."""
+        ...
+
+    # offers
+
+    async def offer(self, offer_id: UUID) -> KeptOffer | None:
+        """An offer, locked until the end of the transaction."""
+        ...
+
+    async def offer_of_line(self, line_id: UUID) -> KeptOffer | None:
+        """The current offer of a line, locked until the end of the transaction."""
+        ...
+
+    async def keep_offer(self, offer_id: UUID, cycle: Offer) -> None: ...
+
+    async def expire_offers(self, now: datetime, limit: int) -> int:
+        """Mark free offers past their time as expired; how many."""
+        ...
+
+    # callbacks
+
+    async def open_callback(self, reference: UUID, digest: bytes, now: datetime) -> bool:
+        """Note a callback; False when the same one was handled before."""
+        ...
+
+    async def close_callback(self, reference: UUID, digest: bytes, now: datetime) -> None: ...
+
+    # housekeeping
+
+    async def forget(self, now: datetime, limit: int) -> int:
+        """Delete what is past its retention, at most so many quotes; how many quotes went."""
+        ...
+
+    async def publish(self, events: Sequence[Event], now: datetime) -> None: ...
+
+
+Transaction = Callable[[], AbstractAsyncContextManager[Store]]
+"""Opens a transaction that commits on leaving and rolls back on any exception."""
+
+Answers = dict[str, Any]

@@ -1,0 +1,344 @@
+"""Everything quotes write, in SQL. Lines and offers change by conditional update only."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from insuretech.contracts.money import Money
+from insuretech.contracts.products import ProductDefinition
+from insuretech.kit.db import Connection, Database
+from insuretech.kit.events import Event
+from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer
+from insuretech.kit.messaging import Outbox
+from insuretech.quotes.domain import UNFINISHED, Limits, LineStatus, Offer, OfferStatus, QuoteStatus
+from insuretech.quotes.ports import (
+    Ending,
+    KeptOffer,
+    LateAnswer,
+    Line,
+    NewOffer,
+    Progress,
+    Quote,
+    QuoteEvent,
+    Store,
+)
+from insuretech.quotes.questions import KnownProduct
+from insuretech.quotes.tables import callbacks, engines, events, lines, messaging, offers, products, quotes
+
+KEPT_FOR = timedelta(days=90)
+"""How long a quote nobody ordered on is kept after it expired, its encrypted answers with it."""
+CALLBACKS_KEPT_FOR = timedelta(days=3)
+
+_OF_LINE = tuple(lines.c[name] for name in Line.__struct_fields__)
+_IDS = pg.ARRAY(pg.UUID(as_uuid=True))
+_BATCH = 200
+
+# Spelled out, not bound, so that the planner sees that the partial indexes fit.
+_IS_UNFINISHED = lines.c.status.in_([sa.literal_column(f"'{status}'") for status in UNFINISHED])
+_IS_ACTIVE = offers.c.status == sa.literal_column(f"'{OfferStatus.ACTIVE}'")
+
+_END_LINES = sa.text(
+    """
+    update quotes.lines set status = e.outcome, reason_ru = e.reason_ru, reason_en = e.reason_en, ended_at = :now
+    from unnest(
+        cast(:ids as uuid[]), cast(:befores as text[]), cast(:outcomes as text[]),
+        cast(:reasons_ru as text[]), cast(:reasons_en as text[])
+    ) as e (id, before, outcome, reason_ru, reason_en)
+    where lines.id = e.id and lines.status = e.before
+    returning lines.id
+    """
+)
+_ADVANCE = sa.text(
+    """
+    update quotes.quotes set
+        open_lines = open_lines - :ended,
+        offers = offers + :made,
+        last_event = last_event + :ended + case when open_lines = :ended then 1 else 0 end,
+        status = case when open_lines = :ended then :closing else status end
+    where id = :quote
+    returning status, last_event, offers
+    """
+)
+
+
+class ProductCache:
+    """Products read from the projection before, by version and revision, which never change their content."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, int], KnownProduct] = {}
+
+    async def get(self, connection: Connection, code: str, version: str, revision: int) -> KnownProduct:
+        key = (code, version, revision)
+        if key not in self._known:
+            statement = sa.select(products.c.definition).where(products.c.code == code, products.c.version == version)
+            definition = msgspec.json.decode((await connection.execute(statement)).scalar_one(), type=ProductDefinition)
+            while len(self._known) >= 64:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = KnownProduct(definition)
+        return self._known[key]
+
+
+class QuoteStore:
+    """The store over one connection, in the transaction of its caller."""
+
+    def __init__(self, connection: Connection, products_known: ProductCache) -> None:
+        self._connection = connection
+        self._products = products_known
+        self._outbox = Outbox(messaging.outbox)
+        self._keys = IdempotencyKeys(messaging.idempotency_keys)
+
+    # ------------------------------------------------------------ requests that may be repeated
+
+    async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None:
+        return await self._keys.begin(self._connection, scope, body, now)
+
+    async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None:
+        await self._keys.finish(self._connection, scope, answer)
+
+    # ------------------------------------------------------------ products
+
+    async def product_on_sale(self, code: str) -> KnownProduct | None:
+        statement = sa.select(products.c.version, products.c.revision).where(
+            products.c.code == code, products.c.on_sale
+        )
+        found = (await self._connection.execute(statement)).first()
+        if found is None:
+            return None
+        return await self._products.get(self._connection, code, found.version, found.revision)
+
+    async def put_product(self, definition: ProductDefinition, published_at: datetime) -> None:
+        await self.withdraw_product(definition.code)
+        content = {"on_sale": True, "definition": msgspec.json.encode(definition), "published_at": published_at}
+        statement = pg.insert(products).values(code=definition.code, version=definition.version, revision=1, **content)
+        statement = statement.on_conflict_do_update(
+            index_elements=["code", "version"], set_={"revision": products.c.revision + 1, **content}
+        )
+        await self._connection.execute(statement)
+
+    async def withdraw_product(self, code: str) -> None:
+        await self._connection.execute(
+            sa.update(products).where(products.c.code == code, products.c.on_sale).values(on_sale=False)
+        )
+
+    # ------------------------------------------------------------ quotes and their lines
+
+    async def add_quote(self, quote: Quote, new_lines: Sequence[Line], claimed_by: UUID | None) -> None:
+        limits = quote.limits
+        row = {
+            **{name: getattr(quote, name) for name in Quote.__struct_fields__ if name != "limits"},
+            "status": QuoteStatus.COLLECTING,
+            "corridor_edition": limits.edition if limits else None,
+            "corridor_min": limits.min.amount if limits else None,
+            "corridor_max": limits.max.amount if limits else None,
+            "currency": limits.min.currency if limits else "RUB",
+            "open_lines": len(new_lines),
+            "offers": 0,
+            "last_event": 0,
+        }
+        await self._connection.execute(sa.insert(quotes), [row])
+        if new_lines:
+            rows = [{**msgspec.structs.asdict(line), "claimed_by": claimed_by} for line in new_lines]
+            await self._connection.execute(sa.insert(lines), rows)
+
+    async def mark(self, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID) -> set[UUID]:
+        statement = (
+            sa.update(lines)
+            .where(lines.c.id == sa.any_(sa.literal(list(line_ids), _IDS)))
+            .where(lines.c.status == before, lines.c.claimed_by == engine)
+            .values(status=after)
+            .returning(lines.c.id)
+        )
+        return set((await self._connection.execute(statement)).scalars())
+
+    async def end_lines(self, endings: Sequence[Ending], now: datetime) -> set[UUID]:
+        arguments = {
+            "ids": [ending.line_id for ending in endings],
+            "befores": [ending.before for ending in endings],
+            "outcomes": [ending.outcome for ending in endings],
+            "reasons_ru": [ending.reason.ru if ending.reason else None for ending in endings],
+            "reasons_en": [ending.reason.en if ending.reason else None for ending in endings],
+            "now": now,
+        }
+        return set((await self._connection.execute(_END_LINES, arguments)).scalars())
+
+    async def advance(self, quote_id: UUID, *, ended: int, offers: int, closing: QuoteStatus) -> Progress:
+        arguments = {"quote": quote_id, "ended": ended, "made": offers, "closing": closing}
+        row = (await self._connection.execute(_ADVANCE, arguments)).one()
+        return Progress(status=QuoteStatus(row.status), last_event=row.last_event, offers=row.offers)
+
+    async def add_offers(self, new_offers: Sequence[NewOffer], now: datetime) -> None:
+        rows = [
+            {
+                **{name: getattr(offer, name) for name in NewOffer.__struct_fields__ if name != "premium"},
+                "premium": offer.premium.amount,
+                "currency": offer.premium.currency,
+                "status": OfferStatus.ACTIVE,
+                "created_at": now,
+            }
+            for offer in new_offers
+        ]
+        if rows:
+            await self._connection.execute(sa.insert(offers), rows)
+
+    async def add_events(self, quote_id: UUID, new_events: Sequence[QuoteEvent]) -> None:
+        rows = [
+            {"quote_id": quote_id, "sequence": event.sequence, "event": msgspec.json.encode(event)}
+            for event in new_events
+        ]
+        if rows:
+            await self._connection.execute(sa.insert(events), rows)
+
+    async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:
+        amount = late.premium.amount if late.premium else None
+        statement = (
+            sa.update(lines)
+            .where(lines.c.id == line_id, lines.c.late_at.is_(None))
+            .where(lines.c.status.in_((LineStatus.TIMED_OUT, LineStatus.UNAVAILABLE)))
+            .values(late_outcome=late.outcome, late_premium=amount, late_at=now)
+        )
+        return bool((await self._connection.execute(statement)).rowcount)
+
+    async def line(self, line_id: UUID) -> Line | None:
+        row = (await self._connection.execute(sa.select(*_OF_LINE).where(lines.c.id == line_id))).first()
+        return None if row is None else _line(row)
+
+    async def quotes(self, quote_ids: Collection[UUID]) -> Mapping[UUID, Quote]:
+        rows = await self._connection.execute(sa.select(quotes).where(quotes.c.id.in_(list(quote_ids))))
+        return {row.id: _quote(row) for row in rows}
+
+    # ------------------------------------------------------------ who asks
+
+    async def beat(self, engine: UUID, seconds: float) -> None:
+        until = sa.func.clock_timestamp() + timedelta(seconds=seconds)
+        statement = pg.insert(engines).values(id=engine, alive_until=until)
+        statement = statement.on_conflict_do_update(index_elements=["id"], set_={"alive_until": until})
+        await self._connection.execute(statement)
+
+    async def claim(self, engine: UUID, limit: int, overdue_since: datetime) -> list[Line]:
+        living = sa.select(engines.c.id).where(engines.c.alive_until > sa.func.clock_timestamp())
+        nobodys = sa.or_(lines.c.claimed_by.is_(None), lines.c.claimed_by.not_in(living))
+        overdue = sa.and_(lines.c.claimed_by == engine, lines.c.deadline < overdue_since)
+        free = (
+            sa.select(lines.c.id)
+            .where(_IS_UNFINISHED, sa.or_(nobodys, overdue))
+            .order_by(lines.c.deadline)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        statement = sa.update(lines).where(lines.c.id.in_(free)).values(claimed_by=engine).returning(*_OF_LINE)
+        return [_line(row) for row in await self._connection.execute(statement)]
+
+    async def retire(self, engine: UUID) -> None:
+        hand_back = sa.update(lines).where(lines.c.claimed_by == engine, _IS_UNFINISHED).values(claimed_by=None)
+        await self._connection.execute(hand_back)
+        long_dead = engines.c.alive_until < sa.func.clock_timestamp() - timedelta(hours=1)
+        await self._connection.execute(sa.delete(engines).where(sa.or_(engines.c.id == engine, long_dead)))
+
+    # ------------------------------------------------------------ offers
+
+    async def offer(self, offer_id: UUID) -> KeptOffer | None:
+        return await self._kept_offer(offers.c.id == offer_id)
+
+    async def offer_of_line(self, line_id: UUID) -> KeptOffer | None:
+        return await self._kept_offer(offers.c.line_id == line_id, offers.c.status != OfferStatus.REPRICED)
+
+    async def _kept_offer(self, *which: sa.ColumnElement[bool]) -> KeptOffer | None:
+        row = (await self._connection.execute(sa.select(offers).where(*which).with_for_update())).first()
+        return None if row is None else _offer(row)
+
+    async def keep_offer(self, offer_id: UUID, cycle: Offer) -> None:
+        statement = sa.update(offers).where(offers.c.id == offer_id)
+        values = {"status": cycle.status, "order_id": cycle.order_id, "ordered_at": cycle.ordered_at}
+        await self._connection.execute(statement.values(**values))
+
+    async def expire_offers(self, now: datetime, limit: int) -> int:
+        over = (
+            sa.select(offers.c.id)
+            .where(_IS_ACTIVE, offers.c.expires_at <= now)
+            .order_by(offers.c.expires_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        statement = sa.update(offers).where(offers.c.id.in_(over)).values(status=OfferStatus.EXPIRED)
+        return (await self._connection.execute(statement)).rowcount
+
+    # ------------------------------------------------------------ callbacks
+
+    async def open_callback(self, reference: UUID, digest: bytes, now: datetime) -> bool:
+        statement = pg.insert(callbacks).values(reference=reference, digest=digest, received_at=now)
+        statement = statement.on_conflict_do_update(
+            index_elements=["reference", "digest"],
+            set_={"received_at": now},
+            where=callbacks.c.handled_at.is_(None),
+        )
+        return bool((await self._connection.execute(statement)).rowcount)
+
+    async def close_callback(self, reference: UUID, digest: bytes, now: datetime) -> None:
+        statement = sa.update(callbacks).where(callbacks.c.reference == reference, callbacks.c.digest == digest)
+        await self._connection.execute(statement.values(handled_at=now))
+
+    # ------------------------------------------------------------ housekeeping
+
+    async def forget(self, now: datetime, limit: int) -> int:
+        await self._keys.drop_old(self._connection, now)
+        await self._connection.execute(sa.delete(callbacks).where(callbacks.c.received_at < now - CALLBACKS_KEPT_FOR))
+        ordered = sa.exists().where(
+            offers.c.quote_id == quotes.c.id, offers.c.status.in_((OfferStatus.RESERVED, OfferStatus.CONSUMED))
+        )
+        old = (
+            sa.select(quotes.c.id)
+            .where(quotes.c.expires_at < now - KEPT_FOR, ~ordered)
+            .order_by(quotes.c.expires_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return (await self._connection.execute(sa.delete(quotes).where(quotes.c.id.in_(old)))).rowcount
+
+    async def publish(self, facts: Sequence[Event], now: datetime) -> None:
+        await self._outbox.publish(self._connection, facts, now)
+
+
+def transactions(database: Database) -> Callable[[], AbstractAsyncContextManager[Store]]:
+    """How use cases open a transaction on this database."""
+    products_known = ProductCache()
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[Store]:
+        async with database.transaction() as connection:
+            yield QuoteStore(connection, products_known)
+
+    return transaction
+
+
+def _line(row: Any) -> Line:
+    return Line(
+        id=row.id, quote_id=row.quote_id, insurer=row.insurer, status=LineStatus(row.status), deadline=row.deadline
+    )
+
+
+def _quote(row: Any) -> Quote:
+    limits = None
+    if row.corridor_edition is not None:
+        limits = Limits(
+            Money(row.corridor_min, row.currency), Money(row.corridor_max, row.currency), row.corridor_edition
+        )
+    plain = {name: getattr(row, name) for name in Quote.__struct_fields__ if name != "limits"}
+    return Quote(**plain, limits=limits)
+
+
+def _offer(row: Any) -> KeptOffer:
+    return KeptOffer(
+        id=row.id,
+        quote_id=row.quote_id,
+        line_id=row.line_id,
+        insurer=row.insurer,
+        offer_number=row.offer_number,
+        premium=Money(row.premium, row.currency),
+        cycle=Offer(OfferStatus(row.status), row.expires_at, row.order_id, row.ordered_at),
+    )
