@@ -63,7 +63,7 @@ cases = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 @given(on=days, answers=cases)
 def test_limits_are_the_product_of_the_factors_shown(corridors: Corridors, on: date, answers: dict[str, Any]) -> None:
     """A buyer who multiplies what the page shows must arrive at the limits it shows, and min never exceeds max."""
