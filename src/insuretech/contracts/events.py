@@ -5,7 +5,7 @@ a default; anything else is a new version (a test compares with ``events.lock.js
 """
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,9 @@ import msgspec
 from insuretech.contracts.money import Money
 from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.events import Event
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its offset, RFC 3339 on the wire."""
 
 
 class _ProductEvent(Event, frozen=True, kw_only=True):
@@ -54,7 +57,7 @@ class QuoteSubmitted(_QuoteEvent, frozen=True, kw_only=True):
     product: str
     product_version: str
     insurers: tuple[str, ...]
-    expires_at: datetime
+    expires_at: Moment
 
 
 class OfferReceived(_QuoteEvent, frozen=True, kw_only=True):
@@ -71,7 +74,7 @@ class OfferReceived(_QuoteEvent, frozen=True, kw_only=True):
     insurer: str
     offer_number: str
     premium: Money
-    expires_at: datetime
+    expires_at: Moment
     starts_on: date
     ends_on: date
 
