@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 UNCOMPRESSED = "uncompressed"
 """``opt`` of handlers whose answers must not be compressed on the way out: streams, and bytes stored compressed."""
 
+_RECEIVED = "insuretech.received_body"
+"""Where ``BodyLimits`` keeps the pieces of a body in the state of the request."""
+
 AnyRequest = Request[Any, Any, Any]
 
 _BY_STATUS: dict[int, type[Problem]] = {
@@ -54,21 +57,24 @@ def render_problem(problem: Problem, *, base_url: str, path: str) -> Response[by
     )
 
 
-def problem_handler(base_url: str) -> Callable[[AnyRequest, Exception], Any]:
-    """The one exception handler: turns whatever was raised into a problem document, and logs what is our fault."""
+def problem_handler(base_url: str) -> Callable[[AnyRequest, Exception], Response[bytes]]:
+    """The one exception handler: turns whatever was raised into a problem document, and logs what is our fault.
 
-    async def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
-        return render_problem(await as_problem(request, error), base_url=base_url, path=request.url.path)
+    It must not be a coroutine function, as Litestar does not await handlers.
+    """
+
+    def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
+        return render_problem(as_problem(request, error), base_url=base_url, path=request.url.path)
 
     return handle
 
 
-async def as_problem(request: AnyRequest, error: Exception) -> Problem:
+def as_problem(request: AnyRequest, error: Exception) -> Problem:
     """Which problem an exception is."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, ValidationException | SerializationException | RecursionError | UnicodeDecodeError):
-        return await _malformed(request)
+        return _malformed(request, error)
     if isinstance(error, HTTPException):
         kind = _BY_STATUS.get(error.status_code)
         if kind is None:
@@ -85,13 +91,22 @@ def _connection_lost(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
-async def _malformed(request: AnyRequest) -> Problem:
+def _malformed(request: AnyRequest, error: Exception) -> Problem:
     """A body or parameter that does not parse or has the wrong shape: name every field, not only the first."""
     expected = _body_type(request)
-    if expected is None:
-        return problems.BadRequest("A path, query or header parameter has the wrong form.")
+    if expected is not None and _RECEIVED in request.scope["state"]:
+        problem = _fault_of_body(b"".join(request.scope["state"][_RECEIVED]), expected)
+        if problem is not None:
+            return problem
+    extra = error.extra if isinstance(error, ValidationException) else None
+    named = [f"{one.get('key')}: {one.get('message')}" for one in extra or () if isinstance(one, dict)]
+    detail = "A path, query or header parameter has the wrong form."
+    return problems.BadRequest(" ".join([detail, *named])[:1000])
+
+
+def _fault_of_body(body: bytes, expected: Any) -> Problem | None:
     try:
-        document = msgspec.json.decode(await request.body())
+        document = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return problems.BadRequest("The body is not a JSON document (RFC 8259) that we can read.")
     errors = schema_errors(_schema_of(expected), document)
@@ -103,7 +118,7 @@ async def _malformed(request: AnyRequest) -> Problem:
         return problems.Invalid(errors=[_from_msgspec(str(found))])
     except RecursionError:
         return problems.BadRequest("The body is nested too deeply.")
-    return problems.BadRequest("A path, query or header parameter has the wrong form.")
+    return None
 
 
 def _body_type(request: AnyRequest) -> Any:
@@ -164,7 +179,10 @@ def _from_msgspec(message: str) -> FieldError:
 
 
 class BodyLimits:
-    """ASGI middleware: begins the trace, refuses bodies over ``size`` bytes and bodies slower than ``seconds``."""
+    """ASGI middleware: begins the trace, refuses bodies over ``size`` bytes and bodies slower than ``seconds``.
+
+    What arrived is kept with the request, so that all of its faults can be named when it turns out to be wrong.
+    """
 
     def __init__(self, app: ASGIApp, *, size: int, seconds: float) -> None:
         self._app = app
@@ -180,9 +198,10 @@ class BodyLimits:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._size:
             raise problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
-        await self._app(scope, self._limited(receive), send)
+        await self._app(scope, self._limited(scope, receive), send)
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        received: list[bytes] = scope.setdefault("state", {}).setdefault(_RECEIVED, [])
         deadline = asyncio.get_running_loop().time() + self._seconds
         taken, whole = 0, False
 
@@ -196,6 +215,7 @@ class BodyLimits:
             except TimeoutError as error:
                 raise problems.BodyTooSlow(f"Send the whole body within {self._seconds:g} seconds.") from error
             if message["type"] == "http.request":
+                received.append(message["body"])
                 taken += len(message["body"])
                 whole = not message["more_body"]
             if taken > self._size:
