@@ -1,0 +1,68 @@
+"""Wires the site: the only place that names how the marketplace is reached."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from insuretech.kit.platform import Platform, Service
+from insuretech.kit.settings import Settings
+from insuretech.storefront.assets import Assets
+from insuretech.storefront.desk import Desk
+from insuretech.storefront.marketplace import HttpMarketplace
+from insuretech.storefront.ports import Marketplace
+from insuretech.storefront.routes import page_of_failure, site_routes
+from insuretech.storefront.views import Views
+
+TIME_LIMIT = 15.0
+"""Seconds the site waits for the API; placing an order asks an insurer for its price."""
+_PAYMENT_PAGES = "https://yoomoney.ru"
+
+
+@dataclass(frozen=True)
+class Storefront:
+    """The built site; ``failure_page`` renders an error for people where no route of the site was met."""
+
+    service: Service
+    failure_page: object
+
+
+def build(
+    platform: Platform,
+    *,
+    marketplace_transport: httpx.AsyncBaseTransport | None = None,
+    marketplace: Marketplace | None = None,
+) -> Storefront:
+    """The site before the marketplace at ``settings.base_url``, or behind the given transport or port."""
+    settings = platform.settings
+    if marketplace is None:
+        client = httpx.AsyncClient(
+            base_url=settings.base_url,
+            transport=marketplace_transport,
+            timeout=httpx.Timeout(TIME_LIMIT, connect=3),
+            trust_env=False,
+        )
+        marketplace = HttpMarketplace(client)
+    assets = Assets()
+    desk = Desk(
+        marketplace=marketplace,
+        views=Views(assets, pay_hosts(settings)),
+        clock=platform.clock,
+        keyring=platform.keyring,
+        public_url=settings.public_url.rstrip("/"),
+    )
+    service = Service(name="storefront", routes=site_routes(desk, assets))
+    return Storefront(service=service, failure_page=page_of_failure(desk))
+
+
+def pay_hosts(settings: Settings) -> tuple[str, ...]:
+    """Origins at which a buyer may have to pay."""
+    found = [_origin(settings.base_url), _origin(settings.sandbox_base)]
+    if settings.yookassa_url:
+        found += [_origin(settings.yookassa_url), _PAYMENT_PAGES]
+    return tuple(dict.fromkeys(found))
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

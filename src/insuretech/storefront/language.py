@@ -1,0 +1,96 @@
+"""Languages of the site: which one a visitor gets, its messages, and how it writes money and moments.
+
+Message ids are the English texts; ``locales/<language>/LC_MESSAGES/messages.po`` are read as they are, so that no
+compiled file is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+
+from babel.dates import format_date, format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import Translations
+
+from insuretech.contracts.money import Money
+from insuretech.contracts.text import Language
+from insuretech.kit.clock import MOSCOW
+
+LOCALES = Path(__file__).parent / "locales"
+LANGUAGES: tuple[Language, ...] = ("ru", "en")
+DEFAULT: Language = "ru"
+_SIGNS = {"RUB": "₽", "USD": "$", "EUR": "€"}
+_NBSP = "\u00a0"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Messages and number formats of one language."""
+
+    language: Language
+
+    @cached_property
+    def messages(self) -> Translations:
+        """The catalogue of messages, read from its .po file."""
+        with (LOCALES / self.language / "LC_MESSAGES" / "messages.po").open("rb") as file:
+            catalogue = read_po(file, locale=self.language)
+        compiled = BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        return Translations(compiled)
+
+    def say(self, message: str, **values: object) -> str:
+        """The message in this language, with its named values filled in."""
+        text = self.messages.gettext(message)
+        return text % values if values else text
+
+    def text(self, either: Mapping[str, str]) -> str:
+        """The right one of a pair of texts ``{"ru": …, "en": …}`` that the API gave."""
+        return either.get(self.language) or either.get(DEFAULT) or next(iter(either.values()), "")
+
+    def money(self, money: Money) -> str:
+        """``8 697,22 ₽``; kopecks only where there are some."""
+        pattern = "#,##0.00" if money.amount % 1 else "#,##0"
+        number = format_decimal(money.amount, pattern, locale=self.language)
+        return f"{number}{_NBSP}{_SIGNS.get(money.currency, money.currency)}"
+
+    def number(self, value: float | Decimal) -> str:
+        return format_decimal(value, locale=self.language)
+
+    def day(self, day: date) -> str:
+        """``22 ноября 2026``."""
+        return format_date(day, "d MMMM y", locale=self.language).replace(" ", _NBSP, 1)
+
+    def moment(self, moment: datetime) -> str:
+        """A moment in Moscow time, by which contracts are dated: ``22 ноября, 18:05``."""
+        return format_datetime(moment, "d MMMM, HH:mm", tzinfo=MOSCOW, locale=self.language).replace(" ", _NBSP)
+
+
+WORDINGS: dict[Language, Wording] = {language: Wording(language) for language in LANGUAGES}
+
+
+def choose_language(cookie: str | None, accept_language: str) -> Language:
+    """The visitor's own choice first, then what the browser asks for (RFC 9110, 12.5.4), then Russian."""
+    for language in LANGUAGES:
+        if cookie == language:
+            return language
+    wanted: list[tuple[float, int, Language]] = []
+    for place, part in enumerate(accept_language.split(",")[:20]):
+        tag, _, weight = part.strip().partition(";q=")
+        asked = tag.lower().split("-")[0]
+        wanted += [(-_weight(weight), place, language) for language in LANGUAGES if language == asked]
+    wanted = [item for item in wanted if item[0] < 0]
+    return min(wanted)[2] if wanted else DEFAULT
+
+
+def _weight(text: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(text))) if text else 1.0
+    except ValueError:
+        return 0.0

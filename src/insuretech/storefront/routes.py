@@ -1,0 +1,230 @@
+"""Addresses of the site. Every handler hands over to the page that knows; failures become pages, too."""
+
+from typing import Any
+from uuid import UUID
+
+import structlog
+from litestar import Request, Response, Router, get, post
+from litestar.exceptions import HTTPException
+
+from insuretech.kit.problems import Problem
+from insuretech.storefront.assets import IMMUTABLE, Assets
+from insuretech.storefront.desk import Desk
+from insuretech.storefront.info import Info
+from insuretech.storefront.offers import Offers
+from insuretech.storefront.ports import Refused
+from insuretech.storefront.purchase import Purchase
+from insuretech.storefront.shop import Shop
+from insuretech.storefront.visits import THEMES, YEAR
+from insuretech.storefront.wizard import Wizard
+
+AnyRequest = Request[Any, Any, Any]
+Page = Response[Any]
+log = structlog.get_logger(__name__)
+
+
+def site_routes(desk: Desk, assets: Assets) -> list[Router]:
+    """Everything under ``/`` that is made for people."""
+    handlers = [
+        *_shop(desk, Shop(desk)),
+        *_wizard(desk, Wizard(desk)),
+        *_offers(desk, Offers(desk)),
+        *_purchase(desk, Purchase(desk)),
+        *_orders(desk, Purchase(desk)),
+        *_info(desk, Info(desk)),
+        _preferences(desk),
+    ]
+    pages = Router(
+        "/",
+        route_handlers=handlers,
+        include_in_schema=False,
+        exception_handlers={Exception: page_of_failure(desk)},
+    )
+    return [pages, Router("/static", route_handlers=[_static(assets)], include_in_schema=False)]
+
+
+def page_of_failure(desk: Desk) -> Any:
+    """Turns whatever went wrong into a page for people."""
+    info = Info(desk)
+
+    def failed(request: AnyRequest, error: Exception) -> Page:
+        status = _status(error)
+        if status >= 500 and not isinstance(error, Refused):
+            log.error("page.failed", path=request.scope["path_template"], exc_info=error)
+        return info.failure(desk.visit(request), status)
+
+    return failed
+
+
+def _status(error: Exception) -> int:
+    """The status of an error page; what is malformed in an address is simply not there."""
+    if isinstance(error, HTTPException):
+        status = error.status_code
+    else:
+        status = error.status if isinstance(error, Refused | Problem) else 500
+    return 404 if status in {400, 401, 405} else status
+
+
+def _shop(desk: Desk, shop: Shop) -> list[Any]:
+    @get("/")
+    async def home(request: AnyRequest) -> Page:
+        return await shop.home(desk.visit(request))
+
+    @get("/products/{code:str}")
+    async def product(request: AnyRequest, code: str) -> Page:
+        return await shop.product(desk.visit(request), code)
+
+    return [home, product]
+
+
+def _wizard(desk: Desk, wizard: Wizard) -> list[Any]:
+    @get("/products/{code:str}/start")
+    async def show(request: AnyRequest, code: str, step: str = "", check: str = "") -> Page:
+        return await wizard.show(desk.visit(request), code, step, check == "1")
+
+    @post("/products/{code:str}/start")
+    async def take(request: AnyRequest, code: str, step: str = "") -> Page:
+        return await wizard.take(desk.visit(request), code, step)
+
+    @post("/products/{code:str}/corridor", status_code=200)
+    async def corridor(request: AnyRequest, code: str) -> Page:
+        return await wizard.corridor(desk.visit(request), code)
+
+    return [show, take, corridor]
+
+
+def _offers(desk: Desk, offers: Offers) -> list[Any]:
+    @get("/quotes/{quote_id:uuid}")
+    async def quote(request: AnyRequest, quote_id: UUID, sort: str = "price") -> Page:
+        return await offers.page(desk.visit(request), quote_id, sort)
+
+    @get("/quotes/{quote_id:uuid}/offers")
+    async def board(request: AnyRequest, quote_id: UUID, sort: str = "price") -> Page:
+        return await offers.board(desk.visit(request), quote_id, sort)
+
+    @get("/quotes/{quote_id:uuid}/compare")
+    async def compare(request: AnyRequest, quote_id: UUID) -> Page:
+        chosen = [part for value in request.query_params.getall("offers", []) for part in value.split(",")]
+        return await offers.compare(desk.visit(request), quote_id, chosen)
+
+    return [quote, board, compare]
+
+
+def _purchase(desk: Desk, purchase: Purchase) -> list[Any]:
+    @get("/offers/{offer_id:uuid}/order")
+    async def order_form(request: AnyRequest, offer_id: UUID, quote: UUID) -> Page:
+        return await purchase.order_form(desk.visit(request), offer_id, quote)
+
+    @post("/offers/{offer_id:uuid}/order")
+    async def place(request: AnyRequest, offer_id: UUID, quote: UUID) -> Page:
+        return await purchase.place(desk.visit(request), offer_id, quote)
+
+    @post("/orders/{order_id:uuid}/price-consent")
+    async def consent_to_price(request: AnyRequest, order_id: UUID) -> Page:
+        return await purchase.consent_to_price(desk.visit(request), order_id)
+
+    @post("/orders/{order_id:uuid}/payment")
+    async def pay(request: AnyRequest, order_id: UUID) -> Page:
+        return await purchase.pay(desk.visit(request), order_id)
+
+    @get("/orders/{order_id:uuid}/cancellation")
+    async def cancellation(request: AnyRequest, order_id: UUID) -> Page:
+        return await purchase.cancellation(desk.visit(request), order_id)
+
+    @post("/orders/{order_id:uuid}/cancellation", status_code=200)
+    async def cancel(request: AnyRequest, order_id: UUID) -> Page:
+        return await purchase.cancel(desk.visit(request), order_id)
+
+    return [order_form, place, consent_to_price, pay, cancellation, cancel]
+
+
+def _orders(desk: Desk, purchase: Purchase) -> list[Any]:
+    @get("/orders")
+    async def all_orders(request: AnyRequest) -> Page:
+        return await purchase.all_orders(desk.visit(request))
+
+    @get("/orders/{order_id:uuid}")
+    async def order(request: AnyRequest, order_id: UUID) -> Page:
+        return await purchase.order(desk.visit(request), order_id)
+
+    @get("/orders/{order_id:uuid}/state")
+    async def state(request: AnyRequest, order_id: UUID, seen: str = "") -> Page:
+        return await purchase.state(desk.visit(request), order_id, seen)
+
+    @get("/orders/{order_id:uuid}/policy.pdf")
+    async def document(request: AnyRequest, order_id: UUID) -> Page:
+        return await purchase.document(desk.visit(request), order_id)
+
+    @get("/found/{token:str}")
+    async def found(request: AnyRequest, token: str) -> Page:
+        return await purchase.found(desk.visit(request), token)
+
+    return [all_orders, order, state, document, found]
+
+
+def _info(desk: Desk, info: Info) -> list[Any]:
+    @get("/how-we-rank")
+    async def how_we_rank(request: AnyRequest) -> Page:
+        return await info.prose(desk.visit(request), "how-we-rank")
+
+    @get("/privacy")
+    async def privacy(request: AnyRequest) -> Page:
+        return await info.prose(desk.visit(request), "privacy")
+
+    @get("/about")
+    async def about(request: AnyRequest) -> Page:
+        return await info.prose(desk.visit(request), "about")
+
+    @get("/design")
+    async def design(request: AnyRequest) -> Page:
+        return await info.design(desk.visit(request))
+
+    @get("/consents/{code:str}/{version:str}")
+    async def consent(request: AnyRequest, code: str, version: str, product: str = "") -> Page:
+        return await info.consent(desk.visit(request), code, version, product)
+
+    @get("/verify/{code:str}")
+    async def verify(request: AnyRequest, code: str) -> Page:
+        return await info.verify(desk.visit(request), code)
+
+    @get("/problems")
+    async def problems(request: AnyRequest) -> Page:
+        return await info.problems(desk.visit(request))
+
+    @get("/problems/{slug:str}")
+    async def problem(request: AnyRequest, slug: str) -> Page:
+        return await info.problem(desk.visit(request), slug)
+
+    return [how_we_rank, privacy, about, design, consent, verify, problems, problem]
+
+
+def _preferences(desk: Desk) -> Any:
+    @post("/preferences")
+    async def preferences(request: AnyRequest) -> Page:
+        """Language and colours: harmless, so the origin alone is checked and no page needs a token for it."""
+        visit = desk.visit(request)
+        visit.check_origin()
+        form = await request.form()
+        if form.get("theme") in THEMES:
+            visit.keep("theme", form["theme"], YEAR)
+        if form.get("lang") in {"ru", "en"}:
+            visit.keep("lang", form["lang"], YEAR)
+        back = str(form.get("next", "/"))
+        inside = back.startswith("/") and not back.startswith(("//", "/\\")) and back.isprintable()
+        return desk.views.away(visit, back if inside else "/")
+
+    return preferences
+
+
+def _static(assets: Assets) -> Any:
+    @get("/{name:path}")
+    async def static(request: AnyRequest, name: str) -> Response[bytes]:
+        asset = assets.find(str(name).lstrip("/"))
+        if asset is None:
+            raise HTTPException(status_code=404)
+        headers = {"Cache-Control": IMMUTABLE, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
+        if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(asset.packed, media_type=asset.media_type, headers={**headers, "Content-Encoding": "gzip"})
+        return Response(asset.body, media_type=asset.media_type, headers=headers)
+
+    return static

@@ -1,0 +1,81 @@
+// Small helps of a page: focus on errors, one submit at a time, a limit on comparing, dialogs, copying, the live line.
+(() => {
+  document.querySelector("[data-focus]")?.focus();
+
+  // A second click while the first is on its way does nothing; the server would take both as one anyway.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    if (event.defaultPrevented || form.target || form.matches("[data-preferences]")) return;
+    form.dataset.sent = "1";
+  });
+  window.addEventListener("pageshow", () => {
+    document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent);
+  });
+
+  const limitComparing = () => {
+    document.querySelectorAll("[data-compare]").forEach((list) => {
+      const marks = [...list.querySelectorAll('input[name="offers"]')];
+      const chosen = marks.filter((mark) => mark.checked);
+      marks.forEach((mark) => {
+        mark.disabled = !mark.checked && chosen.length >= 3;
+      });
+      list.querySelectorAll("[data-compare-button]").forEach((button) => {
+        button.hidden = chosen.length < 2;
+      });
+    });
+  };
+  document.addEventListener("change", limitComparing);
+
+  // Marks for comparing survive the fragment being renewed by a new offer.
+  let marked = new Set();
+  document.addEventListener("htmx:beforeSwap", () => {
+    marked = new Set([...document.querySelectorAll('input[name="offers"]:checked')].map((mark) => mark.value));
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    document.querySelectorAll('input[name="offers"]').forEach((mark) => {
+      if (marked.has(mark.value)) mark.checked = true;
+    });
+    limitComparing();
+  });
+  limitComparing();
+
+  document.addEventListener("click", async (event) => {
+    const opener = event.target.closest?.("[data-dialog]");
+    if (opener) {
+      event.preventDefault();
+      document.getElementById(opener.dataset.dialog)?.showModal();
+    }
+    if (event.target.closest?.("[data-close]")) event.target.closest("dialog")?.close();
+    const copier = event.target.closest?.("[data-copy]");
+    if (copier) {
+      await navigator.clipboard.writeText(document.getElementById(copier.dataset.copy).value);
+      say(copier.dataset.done);
+    }
+  });
+
+  const say = (text) => {
+    const toasts = document.querySelector("[data-toasts]");
+    if (!toasts || !text) return;
+    const toast = document.createElement("div");
+    toast.className = "toast";
+    toast.textContent = text;
+    toasts.replaceChildren(toast);
+    setTimeout(() => toast.remove(), 4000);
+  };
+
+  // The live line: say when it is broken, and that it mends itself.
+  document.addEventListener("htmx:sseError", () => {
+    document.querySelectorAll("[data-live-broken]").forEach((note) => {
+      note.hidden = false;
+    });
+  });
+  document.addEventListener("htmx:sseOpen", () => {
+    document.querySelectorAll("[data-live-broken]").forEach((note) => {
+      note.hidden = true;
+    });
+  });
+})();
