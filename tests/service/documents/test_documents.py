@@ -1,11 +1,10 @@
 """Documents against a real PostgreSQL, a real folder and the real typesetter; only orders are played."""
 
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -14,13 +13,13 @@ import pytest
 import sqlalchemy as sa
 from litestar import Litestar
 from pypdf import PdfReader
-from tests.unit.documents.policies import policy_paper
 
 from insuretech.contracts.events import DocumentReady, PolicyCancelled, PolicyIssued
 from insuretech.contracts.money import Money
 from insuretech.contracts.policies import PolicyPaper
 from insuretech.documents.app import Documents, build
-from insuretech.documents.tables import documents as table
+from insuretech.documents.domain import StoredDocument
+from insuretech.documents.repository import PostgresDocuments
 from insuretech.documents.tables import messaging
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.db import Database
@@ -33,6 +32,7 @@ from insuretech.kit.platform import Platform
 from insuretech.kit.relay import deliver
 from insuretech.kit.settings import Settings
 from insuretech.kit.web import problem_handler
+from tests.unit.documents.policies import policy_paper
 
 TOKEN = "the buyer's token"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -101,10 +101,8 @@ class World:
         async with self.client(token) as client:
             return await client.get(URL)
 
-    async def rows(self) -> Sequence[sa.Row[Any]]:
-        columns = sa.select(table.c.id, table.c.state, table.c.storage_key, table.c.sha256).order_by(table.c.id)
-        async with self.database.reading() as connection:
-            return (await connection.execute(columns)).all()
+    async def rows(self) -> list[StoredDocument]:
+        return await PostgresDocuments(self.database).after(None, 100)
 
     async def announced(self) -> list[DocumentReady]:
         """The events documents told of so far."""
