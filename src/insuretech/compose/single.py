@@ -7,14 +7,10 @@ from functools import cached_property
 
 import httpx
 from litestar import Litestar
-from litestar.config.compression import CompressionConfig
-from litestar.middleware import DefineMiddleware
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from sqlalchemy.engine import URL
 
-from insuretech import __version__
 from insuretech.catalogue.app import build as build_catalogue
+from insuretech.compose.edge import application
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
 from insuretech.connectors.directory import open_directory
@@ -29,7 +25,6 @@ from insuretech.kit.migrations import service_url
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.relay import LocalRelay
 from insuretech.kit.settings import Settings
-from insuretech.kit.web import UNCOMPRESSED, BodyLimits, problem_handler
 from insuretech.orders.app import build as build_orders
 from insuretech.quotes.app import build as build_quotes
 from insuretech.sandbox.app import build as build_sandbox
@@ -143,24 +138,6 @@ def _application(
         finally:
             await composition.stop()
 
-    return Litestar(
-        [
-            *(route for service in services for route in service.routes),
-            *operations_routes(services, platform, composition.loops.down),
-        ],
-        lifespan=[running],
-        exception_handlers={Exception: problem_handler(settings.base_url)},
-        middleware=[DefineMiddleware(BodyLimits, size=settings.body_limit, seconds=settings.body_time_limit)],
-        compression_config=CompressionConfig(
-            backend="gzip", gzip_compress_level=5, minimum_size=1024, exclude_opt_key=UNCOMPRESSED
-        ),
-        openapi_config=OpenAPIConfig(
-            title="InsureTech marketplace",
-            version=__version__,
-            description="Compare insurers' offers, buy a policy, keep the books. Errors are RFC 9457 documents.",
-            path="/schema",
-            render_plugins=[JsonRenderPlugin()],
-        ),
-        logging_config=None,
-        request_max_body_size=None,
-    )
+    routes = [route for service in services for route in service.routes]
+    probes = operations_routes(services, platform, composition.loops.down)
+    return application([*routes, *probes], settings, [running])
