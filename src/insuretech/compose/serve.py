@@ -167,6 +167,8 @@ def _free_port(host: str, port: int) -> int:
 
     Asked for without SO_REUSEPORT, which the server sets: two of us would share a port and halve the requests.
     """
+    if not 0 <= port <= 65535:
+        raise CannotServe(f"Port {port} does not exist; choose one from 1 to 65535.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -179,8 +181,6 @@ def _free_port(host: str, port: int) -> int:
                 f"Port {port} on {host} is taken by another program; stop that, or choose another port with PORT=."
             ) from error
         raise CannotServe(f"Port {port} on {host} cannot be used: {error.strerror}.") from error
-    except OverflowError as error:
-        raise CannotServe(f"Port {port} does not exist; choose one from 1 to 65535.") from error
 
 
 def _make_home(settings: Settings) -> None:
@@ -197,7 +197,8 @@ def _make_home(settings: Settings) -> None:
         with tempfile.TemporaryFile(dir=settings.home):
             pass
     except OSError as error:
-        raise CannotServe(f"The folder {settings.home} cannot be written: {error.strerror}.") from error
+        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        raise CannotServe(f"The folder {settings.home} cannot be written: {reason}.") from error
 
 
 def _allow_connections() -> None:

@@ -67,8 +67,8 @@ _SECRETS = {"sandbox_secret", "yookassa_secret_key", "database_url"}
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from ``INSURETECH_<NAME>`` (``PORT``, ``HOST``, ``DATABASE_URL`` stand alone); fail loudly."""
     found: dict[str, str] = {}
-    for field in Settings.__struct_fields__:
-        name = _NAMES.get(field, f"INSURETECH_{field.upper()}")
+    names = {field: _NAMES.get(field, f"INSURETECH_{field.upper()}") for field in Settings.__struct_fields__}
+    for field, name in names.items():
         if name in environ:
             found[field] = environ[name]
         elif field in _SECRETS and f"{name}_FILE" in environ:
@@ -76,7 +76,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         return msgspec.convert(found, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise SettingsInvalid(f"A setting is wrong: {error}") from error
+        reason, _, place = str(error).partition(" - at `$.")
+        raise SettingsInvalid(f"The setting {names[place.rstrip('`')]} is wrong: {reason}.") from error
 
 
 def _read_secret(name: str, path: Path) -> str:
