@@ -22,7 +22,16 @@ from insuretech.kit.keyring import Keyring
 from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem
 from insuretech.quotes.answers import close_empty
 from insuretech.quotes.domain import QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
-from insuretech.quotes.ports import Answers, Line, Quote, QuoteEvent, Store, Transaction
+from insuretech.quotes.ports import (
+    Answers,
+    Line,
+    Quote,
+    QuoteEvent,
+    Store,
+    Transaction,
+    answers_context,
+    stored_answer_context,
+)
 from insuretech.quotes.questions import Cover, KnownProduct, cover_of, faults_of
 
 log = structlog.get_logger(__name__)
@@ -95,16 +104,6 @@ class Asking(Protocol):
     def tell(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None:
         """Hand committed events to live streams."""
         ...
-
-
-def answers_context(quote_id: UUID) -> str:
-    """Where the encrypted answers of a quote belong."""
-    return f"quotes.quote:{quote_id}"
-
-
-def stored_answer_context(key: str) -> str:
-    """Where the encrypted answer to a repeatable request belongs."""
-    return f"quotes.idempotency:{key}"
 
 
 # ---------------------------------------------------------------- submitting

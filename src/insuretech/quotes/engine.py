@@ -23,10 +23,9 @@ from insuretech.kit.clock import Clock
 from insuretech.kit.ids import new_id
 from insuretech.kit.keyring import CiphertextInvalid, Keyring
 from insuretech.quotes.answers import Ended, end_lines, keep_late, revise_offer
-from insuretech.quotes.commands import answers_context
 from insuretech.quotes.conversation import Conversation, FinalAnswer, GaveUp
 from insuretech.quotes.domain import LINES, NOT_REACHED, TIMED_OUT, UNUSABLE, LineStatus, Patience, Verdict, judge
-from insuretech.quotes.ports import AllEnded, Answers, Line, Quote, QuoteEvent, Store, Transaction
+from insuretech.quotes.ports import AllEnded, Answers, Line, Quote, QuoteEvent, Store, Transaction, answers_context
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +136,7 @@ class Engine:
         async with self._transaction() as store:
             await store.beat(self.id, self._settings.lease)
             claimed = await store.claim(self.id, room, self._clock.now() - _OVERDUE) if room > 0 else []
-            lines = [line for line in claimed if line.id not in self._working]
+            lines = [line for line in claimed if line.id not in self._working]  # else it is ours and just being begun
             quotes = await store.quotes({line.quote_id for line in lines}) if lines else {}
         by_quote: defaultdict[UUID, list[Line]] = defaultdict(list)
         for line in lines:
@@ -184,7 +183,7 @@ class Engine:
     def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers | None) -> None:
         """Work on these lines of a quote, which are claimed by us, each from the state it is in."""
         run = QuoteRun(quote, answers or {})
-        runs = [LineRun(line) for line in lines]
+        runs = [LineRun(line) for line in lines if line.id not in self._working]
         self._working.update({each.line.id: each for each in runs})
         WORKING.set(len(self._working))
         self._spawn(self._begin(run, runs, readable=answers is not None))

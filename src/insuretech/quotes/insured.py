@@ -1,7 +1,7 @@
 """What is insured, in words: the questions of a product as labels and the answers as a person would read them.
 
-Annotations of the question set used here: ``x-label`` of a question or of an item of a list, ``x-options`` (a mapping
-of values to labels, or a list of ``{value, label}``), ``x-unit``, ``x-when``; texts are ``{ru, en}``.
+Annotations of the question set used here: ``x-label``, ``x-item`` (what one entry of a list is called), ``x-options``
+(labels by value), ``x-when`` (``{field, in}``: asked only with these answers elsewhere); texts are ``{ru, en}``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ def _lines(question: Schema, value: Any, within: Text, answers: Mapping[str, Any
             if name in value:
                 yield from _lines(child, value[name], within, answers)
     elif isinstance(value, list) and "properties" in question.get("items", {}):
-        entry = _label(question["items"]) or _label(question)
+        entry = _text(question.get("x-item"))
         for number, item in enumerate(value, start=1):
             yield from _lines(question["items"], item, _joined(within, _numbered(entry, number)), answers)
     elif (label := _label(question)) is not None and value not in (None, "", []):
@@ -40,15 +40,13 @@ def _lines(question: Schema, value: Any, within: Text, answers: Mapping[str, Any
 
 def _asked(question: Schema, answers: Mapping[str, Any]) -> bool:
     """``x-when``: a question that did not apply is not told of, even where an answer was left behind."""
-    for pointer, wanted in question.get("x-when", {}).items():
-        if at_pointer(answers, pointer) not in (wanted if isinstance(wanted, list) else [wanted]):
-            return False
-    return True
+    when = question.get("x-when")
+    return when is None or at_pointer(answers, when["field"]) in when["in"]
 
 
 def _value(question: Schema, value: Any) -> Text:
     if isinstance(value, list):
-        parts = [_value(question.get("items", {}), item) for item in value]
+        parts = [_value({**question, **question.get("items", {})}, item) for item in value]
         return Text(", ".join(part.ru for part in parts), ", ".join(part.en for part in parts))
     option = _options(question).get(_plain(value))
     if option is not None:
@@ -58,18 +56,12 @@ def _value(question: Schema, value: Any) -> Text:
     if question.get("format") == "date" and isinstance(value, str):
         day = date.fromisoformat(value)
         return Text(f"{day:%d.%m.%Y}", f"{day:%d.%m.%Y}")
-    unit = _text(question.get("x-unit")) or Text("", "")
-    said = _plain(value)
-    return Text(f"{said} {unit.ru}".strip(), f"{said} {unit.en}".strip())
+    return Text(_plain(value), _plain(value))
 
 
 def _options(question: Schema) -> dict[str, Text]:
-    given = question.get("x-options", {})
-    if isinstance(given, Mapping):
-        labels = given.items()
-    else:
-        labels = {_plain(item["value"]): item.get("label") for item in given if isinstance(item, Mapping)}.items()
-    return {_plain(value): text for value, label in labels if (text := _text(label)) is not None}
+    labels = question.get("x-options", {})
+    return {_plain(value): text for value, label in labels.items() if (text := _text(label)) is not None}
 
 
 def _label(question: Schema) -> Text | None:

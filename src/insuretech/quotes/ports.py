@@ -180,7 +180,10 @@ class Store(Protocol):
         ...
 
     async def claim(self, engine: UUID, limit: int, overdue_since: datetime) -> list[Line]:
-        """Take over unfinished lines nobody living works on, and our own that should have ended before that moment."""
+        """Take over unfinished lines nobody living works on, and our own that seem forgotten.
+
+        Those are lines never begun, and lines that should have ended before ``overdue_since``.
+        """
         ...
 
     async def retire(self, engine: UUID) -> None:
@@ -224,3 +227,13 @@ Transaction = Callable[[], AbstractAsyncContextManager[Store]]
 """Opens a transaction that commits on leaving and rolls back on any exception."""
 
 Answers = dict[str, Any]
+
+
+def answers_context(quote_id: UUID) -> str:
+    """Where the encrypted answers of a quote belong."""
+    return f"quotes.quote:{quote_id}"
+
+
+def stored_answer_context(key: str) -> str:
+    """Where the encrypted answer to a repeatable request belongs."""
+    return f"quotes.idempotency:{key}"

@@ -15,6 +15,7 @@ from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Event
 from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer
+from insuretech.kit.keyring import Keyring
 from insuretech.kit.messaging import Outbox
 from insuretech.quotes.domain import UNFINISHED, Limits, LineStatus, Offer, OfferStatus, QuoteStatus
 from insuretech.quotes.ports import (
@@ -27,7 +28,10 @@ from insuretech.quotes.ports import (
     Quote,
     QuoteEvent,
     Store,
+    answers_context,
+    stored_answer_context,
 )
+from insuretech.quotes.queries import ProductCache
 from insuretech.quotes.questions import KnownProduct
 from insuretech.quotes.tables import callbacks, engines, events, lines, messaging, offers, products, quotes
 
@@ -65,23 +69,6 @@ _ADVANCE = sa.text(
     returning status, last_event, offers
     """
 )
-
-
-class ProductCache:
-    """Products read from the projection before, by version and revision, which never change their content."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str, int], KnownProduct] = {}
-
-    async def get(self, connection: Connection, code: str, version: str, revision: int) -> KnownProduct:
-        key = (code, version, revision)
-        if key not in self._known:
-            statement = sa.select(products.c.definition).where(products.c.code == code, products.c.version == version)
-            definition = msgspec.json.decode((await connection.execute(statement)).scalar_one(), type=ProductDefinition)
-            while len(self._known) >= 64:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = KnownProduct(definition)
-        return self._known[key]
 
 
 class QuoteStore:
@@ -223,10 +210,11 @@ class QuoteStore:
     async def claim(self, engine: UUID, limit: int, overdue_since: datetime) -> list[Line]:
         living = sa.select(engines.c.id).where(engines.c.alive_until > sa.func.clock_timestamp())
         nobodys = sa.or_(lines.c.claimed_by.is_(None), lines.c.claimed_by.not_in(living))
-        overdue = sa.and_(lines.c.claimed_by == engine, lines.c.deadline < overdue_since)
+        left_behind = sa.or_(lines.c.deadline < overdue_since, lines.c.status == LineStatus.QUEUED)
+        forgotten = sa.and_(lines.c.claimed_by == engine, left_behind)
         free = (
             sa.select(lines.c.id)
-            .where(_IS_UNFINISHED, sa.or_(nobodys, overdue))
+            .where(_IS_UNFINISHED, sa.or_(nobodys, forgotten))
             .order_by(lines.c.deadline)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -304,9 +292,8 @@ class QuoteStore:
         await self._outbox.publish(self._connection, facts, now)
 
 
-def transactions(database: Database) -> Callable[[], AbstractAsyncContextManager[Store]]:
+def transactions(database: Database, products_known: ProductCache) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """How use cases open a transaction on this database."""
-    products_known = ProductCache()
 
     @asynccontextmanager
     async def transaction() -> AsyncIterator[Store]:
@@ -314,6 +301,37 @@ def transactions(database: Database) -> Callable[[], AbstractAsyncContextManager
             yield QuoteStore(connection, products_known)
 
     return transaction
+
+
+async def reencrypt(database: Database, keyring: Keyring) -> int:
+    """Encrypt answers, and first answers kept for repetitions, under the current key; how many were under another."""
+    keys = messaging.idempotency_keys
+    return await _rekey(database, keyring, quotes.c.id, quotes.c.answers, answers_context) + await _rekey(
+        database, keyring, keys.c.key, keys.c.body, stored_answer_context
+    )
+
+
+async def _rekey(
+    database: Database,
+    keyring: Keyring,
+    name: sa.Column[Any],
+    secret: sa.Column[Any],
+    context: Callable[[Any], str],
+) -> int:
+    """One column of ciphertexts, in short transactions; a row that changes meanwhile is left to its new content."""
+    mark = keyring.encrypt(b"", "")[: 2 + len(keyring.current.encode())]  # version and key id stand in front
+    old = sa.func.substring(secret, 1, len(mark)) != sa.literal(mark, sa.LargeBinary)
+    changed = 0
+    while True:
+        async with database.transaction() as connection:
+            rows = (await connection.execute(sa.select(name, secret).where(old).limit(_BATCH).with_for_update())).all()
+            for where, ciphertext in rows:
+                fresh = keyring.encrypt(keyring.decrypt(ciphertext, context(where)), context(where))
+                statement = sa.update(name.table).where(name == where, secret == ciphertext)
+                await connection.execute(statement.values({secret: fresh}))
+        changed += len(rows)
+        if len(rows) < _BATCH:
+            return changed
 
 
 def _line(row: Any) -> Line:

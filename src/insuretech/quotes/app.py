@@ -1,0 +1,87 @@
+"""Wires the quotes service; the only place that names its adapters."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from insuretech.contracts.insurers import InsurerDirectory
+from insuretech.contracts.tariffs import CorridorSource
+from insuretech.kit.clock import Clock
+from insuretech.kit.platform import Background, Platform, Service
+from insuretech.quotes.commands import QuoteDesk
+from insuretech.quotes.engine import Engine, EngineSettings
+from insuretech.quotes.ports import Transaction
+from insuretech.quotes.queries import ProductCache, QuoteQueries
+from insuretech.quotes.reactions import QuoteReactions
+from insuretech.quotes.repository import QuoteStore, reencrypt, transactions
+from insuretech.quotes.routes import quotes_router
+from insuretech.quotes.streams import QuoteStreams
+from insuretech.quotes.tables import messaging
+from insuretech.quotes.views import Views
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Quotes:
+    """The quotes service; ``offers`` answers what orders ask about offers."""
+
+    service: Service
+    offers: QuoteQueries
+
+
+def build(
+    platform: Platform,
+    *,
+    insurers: InsurerDirectory,
+    corridor: CorridorSource,
+    engine_settings: EngineSettings | None = None,
+) -> Quotes:
+    """Put the service together; opens nothing yet."""
+    database = platform.database("quotes")
+    products = ProductCache()
+    transaction = transactions(database, products)
+    queries = QuoteQueries(database, platform.keyring, products)
+    views = Views(insurers)
+    streams = QuoteStreams(platform.live, queries, views)
+    engine = Engine(
+        transaction, insurers, platform.keyring, platform.clock, streams.tell, engine_settings or EngineSettings()
+    )
+    desk = QuoteDesk(
+        transaction=transaction,
+        engine=engine,
+        insurers=insurers,
+        corridor=corridor,
+        keyring=platform.keyring,
+        clock=platform.clock,
+        quote_ttl=platform.settings.quote_ttl,
+    )
+    reactions = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
+    service = Service(
+        name="quotes",
+        routes=[quotes_router(desk, queries, views, streams, platform.clock)],
+        reactions=reactions.all(database, messaging),
+        background=[
+            Background("quotes.engine", engine.run),
+            Background("quotes.streams", streams.run),
+            Background("quotes.housekeeping", lambda: _keep_house(transaction, platform.clock)),
+        ],
+        database=database,
+        messaging=messaging,
+        reencrypt=lambda: reencrypt(database, platform.keyring),
+    )
+    return Quotes(service, queries)
+
+
+async def _keep_house(transaction: Transaction, clock: Clock, every: float = 5.0, batch: int = 500) -> None:
+    """Let offers expire and old quotes go, in batches small enough to hold nobody up."""
+    while True:
+        async with transaction() as store:
+            expired = await store.expire_offers(clock.now(), batch)
+        async with transaction() as store:
+            forgotten = await store.forget(clock.now(), batch)
+        if expired or forgotten:
+            log.info("quotes.house_kept", offers_expired=expired, quotes_forgotten=forgotten)
+        if max(expired, forgotten) < batch:
+            await asyncio.sleep(every)

@@ -1,0 +1,119 @@
+"""Live streams of quotes: events as they come, resumed by number, without loss or repetition.
+
+A stream holds no database connection and looks nothing up by itself: events reach it through the hub of its process.
+One look a second for all streams together catches what another process wrote.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
+
+import msgspec
+import structlog
+from prometheus_client import Counter, Gauge
+
+from insuretech.contracts.text import Language
+from insuretech.kit.live import CLOSED, LAGGED, LiveHub
+from insuretech.quotes.ports import QuoteEvent
+from insuretech.quotes.queries import QuoteQueries
+from insuretech.quotes.views import Views
+
+log = structlog.get_logger(__name__)
+
+STREAMS = Gauge("insuretech_quote_streams", "Open live streams of quotes.")
+BACKLOGS = Counter(
+    "insuretech_quote_stream_backlogs_total", "Times a stream read events from the table, by why.", ["why"]
+)
+
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent, so that proxies keep the connection."""
+LOOK_AROUND = 1.0
+_RETRY = b"retry: 1000\n\n"
+_COMMENT = b":\n\n"
+
+
+class Behind(msgspec.Struct, frozen=True):
+    """Told to streams: the table holds events up to this number."""
+
+    last_event: int
+
+
+class QuoteStreams:
+    """The streams open in this process."""
+
+    def __init__(self, hub: LiveHub, queries: QuoteQueries, views: Views, heartbeat: float = HEARTBEAT) -> None:
+        self._hub = hub
+        self._queries = queries
+        self._views = views
+        self._heartbeat = heartbeat
+        self._open: Tally[UUID] = Tally()
+
+    def tell(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None:
+        """Hand committed events to whoever listens here."""
+        for event in events:
+            self._hub.publish(_channel(quote_id), event)
+
+    async def stream(self, quote_id: UUID, after: int, language: Language) -> AsyncIterator[bytes]:
+        """Events numbered above ``after`` as server-sent events, ending with the last one of the quote."""
+        with self._counted(quote_id), self._hub.subscribe(_channel(quote_id)) as subscription:
+            yield _RETRY
+            why, message = "start", LAGGED
+            while message is not CLOSED:
+                for event in await self._news(quote_id, after, message, why):
+                    yield self._views.event(event, language)
+                    after = event.sequence
+                    if event.kind == "completed":
+                        return
+                why = "catch_up"
+                message = await subscription.next(self._heartbeat)
+                if message is None:
+                    yield _COMMENT
+
+    async def _news(self, quote_id: UUID, after: int, message: object, why: str) -> Sequence[QuoteEvent]:
+        """What a message of the hub brings beyond ``after``; read from the table where it leaves a gap."""
+        match message:
+            case QuoteEvent() if message.sequence == after + 1:
+                return [message]
+            case QuoteEvent() if message.sequence <= after:
+                return []
+            case Behind() if message.last_event <= after:
+                return []
+            case None:
+                return []
+        BACKLOGS.labels(why).inc()
+        return await self._queries.events_after(quote_id, after)
+
+    @contextmanager
+    def _counted(self, quote_id: UUID) -> Iterator[None]:
+        self._open[quote_id] += 1
+        STREAMS.inc()
+        try:
+            yield
+        finally:
+            STREAMS.dec()
+            self._open[quote_id] -= 1
+            if not self._open[quote_id]:
+                del self._open[quote_id]
+
+    async def run(self) -> None:
+        """Look for what other processes wrote, for all open streams with one statement a second."""
+        told: dict[UUID, int] = {}
+        while True:
+            await asyncio.sleep(LOOK_AROUND)
+            told = await self.look_around(told)
+
+    async def look_around(self, told: dict[UUID, int]) -> dict[UUID, int]:
+        """Tell streams how far the table is where that is news; gives what is known now."""
+        if not self._open:
+            return {}
+        known = dict(await self._queries.last_events(list(self._open)))
+        for quote_id, last_event in known.items():
+            if last_event > told.get(quote_id, 0):
+                self._hub.publish(_channel(quote_id), Behind(last_event))
+        return known
+
+
+def _channel(quote_id: UUID) -> str:
+    return f"quote:{quote_id}"
