@@ -154,6 +154,7 @@ def test_a_whole_number_written_with_a_point_is_whole(check: AnswerCheck) -> Non
         ("phone", "+7 (900) 123-45-67", "79001234567"),
         ("phone", "8 900 123 45 67", "79001234567"),
         ("licence", "99 ab 123456", "99АВ123456"),
+        ("money", "3\u00a0500 000,50", "3500000.50"),
         ("date", "2026-01-01", "2026-01-01"),
     ],
 )

@@ -1,0 +1,87 @@
+"""Wires the catalogue."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from insuretech.catalogue import queries
+from insuretech.catalogue.commands import Loaded, ProductDesk
+from insuretech.catalogue.osago.corridors import Corridors, load_corridors
+from insuretech.catalogue.places import Places
+from insuretech.catalogue.ports import OnSale
+from insuretech.catalogue.product_files import read_products
+from insuretech.catalogue.reactions import page_reaction
+from insuretech.catalogue.repository import CatalogueRepository, PostgresPages, transaction_of
+from insuretech.catalogue.routes import catalogue_router
+from insuretech.catalogue.shelf import Shelf
+from insuretech.catalogue.tables import messaging
+from insuretech.contracts.insurers import InsurerDirectory
+from insuretech.contracts.tariffs import Corridor, CorridorSource
+from insuretech.kit.db import Database
+from insuretech.kit.platform import Background, Platform, Service
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The service, wired; ``corridor`` is what quotes hold OSAGO offers against."""
+
+    service: Service
+    corridor: CorridorSource
+    load: Callable[[Traversable | None], Awaitable[list[Loaded]]]
+    """Load the product files of a folder (the packaged ones by default), as ``products load`` does."""
+    withdraw: Callable[[str], Awaitable[None]]
+    products: Callable[[], Awaitable[list[OnSale]]]
+    """Every product with its current version, as ``products list`` shows it."""
+
+
+def build(platform: Platform, *, insurers: InsurerDirectory) -> Catalogue:
+    """Wire the catalogue; reads the tariff tables, opens nothing else."""
+    database = platform.database("catalogue")
+    corridors = load_corridors()
+    desk = ProductDesk(transaction_of(database), insurers, platform.clock)
+    shelf = Shelf(PostgresPages(database))
+
+    async def load(folder: Traversable | None = None) -> list[Loaded]:
+        loaded = await desk.load_products(read_products(folder, insurers=insurers.codes()))
+        shelf.wake()
+        return loaded
+
+    async def start() -> None:
+        """Sell what the package brings along and have the pages in memory before the first request."""
+        await load()
+        await desk.build_pages()
+        await shelf.refresh()
+
+    return Catalogue(
+        service=Service(
+            name="catalogue",
+            routes=[catalogue_router(shelf, corridors, Places(corridors.tariff, platform.clock))],
+            reactions=[page_reaction(database, desk, CatalogueRepository, shelf.wake)],
+            background=[Background("catalogue.shelf", shelf.keep_fresh)],
+            on_start=[start],
+            database=database,
+            messaging=messaging,
+            projections={"pages": desk.build_pages},
+        ),
+        corridor=_corridor_source(corridors),
+        load=load,
+        withdraw=desk.withdraw_product,
+        products=_product_list(database),
+    )
+
+
+def _corridor_source(corridors: Corridors) -> CorridorSource:
+    async def corridor(concluded_on: date, answers: dict[str, Any]) -> Corridor:
+        return corridors.corridor(concluded_on, answers)
+
+    return corridor
+
+
+def _product_list(database: Database) -> Callable[[], Awaitable[list[OnSale]]]:
+    async def products() -> list[OnSale]:
+        async with database.reading() as connection:
+            return await queries.current_products(connection)
+
+    return products
