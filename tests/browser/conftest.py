@@ -1,0 +1,60 @@
+"""One Chromium for the walk through the site; the event loop lasts as long as it does."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from tests.system.running import RunningMarketplace
+from tests.system.sandbox import Sandbox
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PICTURES = Path("var/pictures")
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMarketplace]:
+    """A marketplace of the browser's own, whose restarts disturb nobody."""
+    settings = {"INSURETECH_INSURER_TIME_LIMIT": "4", "INSURETECH_ISSUE_RECHECK": "0.3"}
+    with RunningMarketplace(tmp_path_factory.mktemp("shop") / "home", settings) as shop:
+        yield shop
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """The Chromium that ``make test`` found, or the one on the path."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "Install Chromium, or name one with CHROMIUM=/path/to/chromium."
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS, headless=True)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sandbox(shop: RunningMarketplace) -> AsyncIterator[Sandbox]:
+    """The outside world at its best, before and after."""
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=20, trust_env=False) as http:
+        sandbox = Sandbox(http)
+        await sandbox.calm()
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Path:
+    """Where screenshots of the walk go, outside of git."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    return PICTURES
