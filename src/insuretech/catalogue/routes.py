@@ -40,7 +40,11 @@ class CorridorRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary="What is sold",
     tags=["products"],
     opt=_STORED,
-    responses={200: ResponseSpec(ProductList, description="The products"), **_NOT_MODIFIED, **responses()},
+    responses={
+        200: ResponseSpec(ProductList, description="The products", generate_examples=False),
+        **_NOT_MODIFIED,
+        **responses(),
+    },
 )
 async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> Response[bytes]:
     """Give out the list."""
@@ -53,7 +57,11 @@ async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> R
     summary="A product with its questions, consents and insurers",
     tags=["products"],
     opt=_STORED,
-    responses={200: ResponseSpec(ProductPage, description="The product"), **_NOT_MODIFIED, **responses(404)},
+    responses={
+        200: ResponseSpec(ProductPage, description="The product", generate_examples=False),
+        **_NOT_MODIFIED,
+        **responses(404),
+    },
 )
 async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDependency[Shelf]) -> Response[bytes]:
     """Give out a product's page."""
@@ -66,7 +74,11 @@ async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDep
     summary="The text of a consent, in any version anybody was ever asked for",
     tags=["products"],
     opt=_STORED,
-    responses={200: ResponseSpec(ConsentText, description="The text"), **_NOT_MODIFIED, **responses(404)},
+    responses={
+        200: ResponseSpec(ConsentText, description="The text", generate_examples=False),
+        **_NOT_MODIFIED,
+        **responses(404),
+    },
 )
 async def consent_text(
     request: AnyRequest, code: FromPath[str], version: FromPath[str], shelf: NamedDependency[Shelf]
@@ -81,7 +93,11 @@ async def consent_text(
     summary="Regions and places whose OSAGO coefficient is known today",
     tags=["products"],
     opt=_STORED,
-    responses={200: ResponseSpec(PlaceList, description="The places"), **_NOT_MODIFIED, **responses()},
+    responses={
+        200: ResponseSpec(PlaceList, description="The places", generate_examples=False),
+        **_NOT_MODIFIED,
+        **responses(),
+    },
 )
 async def osago_territories(request: AnyRequest, places: NamedDependency[Places]) -> Response[bytes]:
     """Give out the places."""

@@ -22,7 +22,10 @@ PDF = "application/pdf"
     description="The policy with the stamp of its early end, where it has ended early. Needs the quote's access token.",
     tags=["policies"],
     media_type=PDF,
-    responses={200: ResponseSpec(bytes, media_type=PDF, description="The PDF"), **responses(404, 409, 410)},
+    responses={
+        200: ResponseSpec(bytes, media_type=PDF, description="The PDF", generate_examples=False),
+        **responses(404, 409, 410),
+    },
 )
 async def policy_document(
     request: Request[object, object, State], number: FromPath[str], documents: NamedDependency[PolicyDocuments]

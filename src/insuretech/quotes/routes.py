@@ -100,7 +100,9 @@ async def show_quote(
     media_type=EVENT_STREAM,
     responses={
         200: ResponseSpec(str, media_type=EVENT_STREAM, description="The stream", generate_examples=False),
-        204: ResponseSpec(None, description="The quote is completed and everything was told before"),
+        204: ResponseSpec(
+            None, description="The quote is completed and everything was told before", generate_examples=False
+        ),
         **responses(404),
     },
     opt={UNCOMPRESSED: True},
