@@ -51,7 +51,7 @@ def _what(purchase: Purchase) -> str:
 
 
 def _while_awaiting(payment: Payment | None) -> str:
-    if payment is None:
+    if payment is None or (payment.status is PaymentStatus.CANCELLED and payment.provider_id is None):
         return "awaiting_payment"
     return "payment_open" if payment.status in OPEN_PAYMENT else "payment_declined"
 
@@ -71,7 +71,7 @@ def _money(purchase: Purchase) -> str:
     payment, order = purchase.payment, purchase.order
     if order.status in {OrderStatus.CREATED, OrderStatus.CONFIRMING_PRICE, OrderStatus.PRICE_CHANGED}:
         return "none"
-    if payment is None or payment.status in {PaymentStatus.OPENING, PaymentStatus.CANCELLED}:
+    if payment is None or payment.status is PaymentStatus.CANCELLED:
         return "none"
     if order.status is OrderStatus.ISSUED:
         return _money_of_policy(purchase, payment)
@@ -82,7 +82,7 @@ def _money(purchase: Purchase) -> str:
         OrderStatus.ISSUE_UNKNOWN,
     }
     match payment.status:
-        case PaymentStatus.PENDING:
+        case PaymentStatus.OPENING | PaymentStatus.PENDING:
             return "watched" if ending else "none"
         case PaymentStatus.HELD:
             return "releasing" if ending else "held"

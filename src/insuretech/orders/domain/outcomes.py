@@ -41,6 +41,12 @@ class Unanswered(msgspec.Struct, frozen=True, tag="unanswered"):
     """The other side may have carried the request out."""
 
 
+class PaymentNotOpened(msgspec.Struct, frozen=True, tag="payment_not_opened"):
+    """The provider will not open this payment; there is none."""
+
+    reason: str
+
+
 class RefundFailed(msgspec.Struct, frozen=True, tag="refund_failed"):
     """The provider gave up a refund; another one has to be asked for."""
 
@@ -55,6 +61,7 @@ Outcome = (
     | PolicyEnded
     | EndRefused
     | ProviderPayment
+    | PaymentNotOpened
     | RefundFailed
     | Unreachable
     | Unanswered
@@ -84,10 +91,8 @@ def after(purchase: Purchase, step: Step, outcome: Outcome, now: datetime, *, ti
             return conclude(purchase, now)
         case PriceConfirmed() | PriceRefused():
             return _price_answered(purchase, outcome, now, timing)
-        case ProviderPayment():
-            return _payment_seen(purchase, outcome, now)
-        case RefundFailed():
-            return _refund_failed(purchase)
+        case ProviderPayment() | PaymentNotOpened() | RefundFailed():
+            return _provider_answered(purchase, outcome, now)
         case Issued() | IssueRefused() | Pending() | NotKnown():
             return _issue_answered(purchase, outcome, now, minted)
         case PolicyEnded() | EndRefused():
@@ -107,7 +112,7 @@ def conclude(purchase: Purchase, now: datetime, *, provider_asked: bool = False)
         case OrderStatus.AWAITING_PAYMENT if purchase.backed:
             return Change(purchase=changed(purchase, order=order.moved(OrderStatus.PAID_OR_HELD, now)))
         case OrderStatus.PRICE_CHANGED | OrderStatus.AWAITING_PAYMENT if payment_time_over(order, now):
-            if payment is not None and payment.status is PaymentStatus.PENDING and not provider_asked:
+            if purchase.payable is not None and not provider_asked:
                 return Change(purchase=purchase)  # it may have been paid in time
             return _expired(purchase, Reason.PAYMENT_DEADLINE, now)
         case OrderStatus.ISSUING | OrderStatus.ISSUE_UNKNOWN if purchase.policy is not None:
@@ -152,6 +157,18 @@ def _price_answered(purchase: Purchase, answer: PriceConfirmed | PriceRefused, n
 # ---------------------------------------------------------------- money
 
 
+def _provider_answered(
+    purchase: Purchase, answer: ProviderPayment | PaymentNotOpened | RefundFailed, now: datetime
+) -> Change:
+    match answer:
+        case ProviderPayment():
+            return _payment_seen(purchase, answer, now)
+        case PaymentNotOpened():
+            return payment_not_opened(purchase, answer.reason)
+        case RefundFailed():
+            return _refund_failed(purchase)
+
+
 def _payment_seen(purchase: Purchase, seen: ProviderPayment, now: datetime) -> Change:
     if purchase.payment is None:
         raise MoveNotAllowed("a payment was seen that the order does not have")
@@ -167,6 +184,15 @@ def _payment_seen(purchase: Purchase, seen: ProviderPayment, now: datetime) -> C
     keeps_rhythm = news or before is OrderStatus.AWAITING_PAYMENT
     wait = None if keeps_rhythm else backoff(attempts, first=2.0, cap=60.0)
     return Change(purchase=then.purchase, events=events + ended.events + then.events, wait=wait)
+
+
+def payment_not_opened(purchase: Purchase, reason: str) -> Change:
+    """The payment ends before it began; the buyer may try another one."""
+    payment = purchase.payment
+    if payment is None or payment.status is not PaymentStatus.OPENING:
+        return Change(purchase=purchase)
+    ended = changed(payment.moved(PaymentStatus.CANCELLED), reason=one_line(reason))
+    return Change(purchase=changed(purchase, payment=ended, order=changed(purchase.order, attempts=0)))
 
 
 def _refund_failed(purchase: Purchase) -> Change:

@@ -13,6 +13,7 @@ from insuretech.contracts.text import Text
 from insuretech.kit.events import Event
 from insuretech.orders.domain.lifecycle import (
     BACKED,
+    BEGINS,
     OPEN_PAYMENT,
     ORDER_MOVES,
     PAYMENT_MOVES,
@@ -206,24 +207,22 @@ def changed(thing: Some, **fields: object) -> Some:
     return msgspec.structs.replace(thing, **fields)
 
 
+def taken_up(order: Order, now: datetime, *, interrupted: bool) -> Order:
+    """The order in a worker's hands; ``interrupted`` when the worker before it never noted what came of its step."""
+    begun = BEGINS.get(order.status)
+    if begun is not None:
+        return changed(order, status=begun, stage_at=now, attempts=1, ask_first=interrupted, version=order.version + 1)
+    ask_first = order.ask_first or interrupted
+    return changed(order, attempts=order.attempts + 1, ask_first=ask_first, version=order.version + 1)
+
+
 def closed(
     purchase: Purchase, status: ClosedStatus, reason: Reason | None, now: datetime, detail: str | None = None
 ) -> Change:
-    """End the order without a policy and set its offer free.
-
-    A payment that was asked for and never shown to the buyer cannot be paid, so it ends here as well.
-    """
+    """End the order without a policy and set its offer free; money that is or may come in is given back afterwards."""
     order = purchase.order.moved(OrderStatus(status), now, reason=reason or purchase.order.reason, detail=detail)
-    payment = purchase.payment
-    if payment is not None and payment.status is PaymentStatus.OPENING:
-        payment = payment.moved(PaymentStatus.CANCELLED)
-    told = OrderClosed(
-        order_id=order.id,
-        offer_id=order.offer_id,
-        quote_id=order.quote_id,
-        status=status,
-    )
-    return Change(purchase=changed(purchase, order=order, payment=payment), events=(told,))
+    told = OrderClosed(order_id=order.id, offer_id=order.offer_id, quote_id=order.quote_id, status=status)
+    return Change(purchase=changed(purchase, order=order), events=(told,))
 
 
 def observed(payment: Payment, seen: ProviderPayment) -> tuple[Payment, tuple[Event, ...]]:

@@ -6,9 +6,11 @@ Every step may be repeated after a crash: the insurer and the provider know our 
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from insuretech.orders.domain.lifecycle import BACKED, CancellationStatus, OrderStatus, PaymentStatus
+from insuretech.orders.domain.lifecycle import BACKED, OPEN_PAYMENT, CancellationStatus, OrderStatus, PaymentStatus
 from insuretech.orders.domain.purchase import Cancellation, Change, Order, Payment, Purchase, changed
 
+OPENING_TAKES = timedelta(seconds=15)
+"""How long a buyer's own request may be at opening a payment before the process manager finds out what became of it."""
 CONFIRM_FOR = timedelta(minutes=15)
 """How long an insurer that cannot be reached may keep a buyer waiting for the price."""
 SECURE_BEFORE = timedelta(minutes=30)
@@ -19,6 +21,7 @@ class Step(StrEnum):
     """One thing to do for an order; all but ``CONCLUDE`` ask somebody outside."""
 
     CONFIRM_PRICE = "confirm_price"
+    OPEN_PAYMENT = "open_payment"
     LOOK_UP_PAYMENT = "look_up_payment"
     ISSUE = "issue"
     CAPTURE = "capture"
@@ -75,6 +78,7 @@ def payment_time_over(order: Order, now: datetime) -> bool:
 def giving_back(payment: Payment | None) -> Step | None:
     """The step that brings a payment to an end without a policy; None when it has ended or never began."""
     steps = {
+        PaymentStatus.OPENING: Step.OPEN_PAYMENT,
         PaymentStatus.PENDING: Step.CLOSE_PAYMENT,
         PaymentStatus.HELD: Step.RELEASE,
         PaymentStatus.CAPTURED: Step.REFUND,
@@ -83,8 +87,8 @@ def giving_back(payment: Payment | None) -> Step | None:
 
 
 def _while_awaiting(order: Order, payment: Payment | None, now: datetime) -> Step | None:
-    if payment is not None and payment.status is PaymentStatus.PENDING:
-        return Step.LOOK_UP_PAYMENT
+    if payment is not None and payment.status in OPEN_PAYMENT:
+        return Step.LOOK_UP_PAYMENT if payment.status is PaymentStatus.PENDING else Step.OPEN_PAYMENT
     backed = payment is not None and payment.status in BACKED
     return Step.CONCLUDE if backed or payment_time_over(order, now) else None
 
@@ -120,9 +124,15 @@ def recheck(attempts: int, first: float) -> float:
     return min(first * 1.6 ** min(max(attempts - 1, 0), 20), max(first, 300.0))
 
 
-def _look_again(attempts: int) -> float:
-    """Seconds between looks at a payment its buyer has not finished; notifications come sooner."""
-    return min(2.0 * 1.5 ** min(attempts, 12), 30.0)
+def _own_rhythm(step: Step, order: Order) -> float:
+    """Seconds before a step nothing stands in the way of; notifications come sooner than looks at an open payment."""
+    match step:
+        case Step.LOOK_UP_PAYMENT:
+            return min(2.0 * 1.5 ** min(order.attempts, 12), 30.0)
+        case Step.OPEN_PAYMENT if order.attempts == 0:
+            return OPENING_TAKES.total_seconds()
+        case _:
+            return 0.0
 
 
 def scheduled(change: Change, now: datetime) -> Purchase:
@@ -134,9 +144,7 @@ def scheduled(change: Change, now: datetime) -> Purchase:
     if step is None:
         at = deadline
     else:
-        rest = change.wait
-        if rest is None:
-            rest = _look_again(order.attempts) if step is Step.LOOK_UP_PAYMENT else 0.0
+        rest = _own_rhythm(step, order) if change.wait is None else change.wait
         at = now + timedelta(seconds=rest)
         if deadline is not None and now < deadline < at:
             at = deadline
