@@ -265,9 +265,9 @@ async def reserve_offer(store: Store, offer_id: UUID, order_id: UUID, at: dateti
     await _follow(store, offer_id, lambda offer: offer.reserved(order_id, at))
 
 
-async def release_offer(store: Store, offer_id: UUID, order_id: UUID, now: datetime) -> None:
-    """An order ended without a policy: its offer is free again, or expired."""
-    await _follow(store, offer_id, lambda offer: offer.released(order_id, now))
+async def release_offer(store: Store, offer_id: UUID, order_id: UUID, at: datetime, now: datetime) -> None:
+    """An order ended without a policy at that moment: its offer is free again, or expired."""
+    await _follow(store, offer_id, lambda offer: offer.released(order_id, at, now))
 
 
 async def consume_offer(store: Store, offer_id: UUID, order_id: UUID) -> None:

@@ -228,7 +228,7 @@ OFFERS = LifeCycle(
 
 @dataclass(frozen=True)
 class Offer:
-    """An offer as its life cycle sees it: who holds it, and when that order was placed (kept after the order ends)."""
+    """An offer as its life cycle sees it: which order holds it, and up to which moment we have heard of orders on it."""
 
     status: OfferStatus
     expires_at: datetime
@@ -248,12 +248,18 @@ class Offer:
             raise MoveRefused("offer: it had expired when the order was placed")
         return replace(self, status=_R, order_id=order_id, ordered_at=at)
 
-    def released(self, order_id: UUID, now: datetime) -> "Offer":
-        """Free again because its order ended without a policy; expired when its time is over."""
-        if self.status is not _R or self.order_id != order_id:
-            raise MoveRefused("offer: this order does not hold it")
+    def released(self, order_id: UUID, at: datetime, now: datetime) -> "Offer":
+        """Free again because its order ended ``at`` that moment without a policy; expired when its time is over.
+
+        When another order holds it, or none, only the moment is noted: the order's placing may still be on its way.
+        """
+        if self.status not in {_A, _R}:
+            raise MoveRefused(f"offer: {self.status} has nothing to release")
+        noted = replace(self, ordered_at=at if self.ordered_at is None else max(at, self.ordered_at))
+        if self.status is _A or self.order_id != order_id:
+            return noted
         after = OFFERS.move(self.status, _A if now < self.expires_at else OfferStatus.EXPIRED)
-        return replace(self, status=after, order_id=None)
+        return replace(noted, status=after, order_id=None)
 
     def consumed(self, order_id: UUID) -> "Offer":
         """A policy was issued on it."""

@@ -35,7 +35,8 @@ class QuoteReactions:
             case OrderPlaced():
                 await reserve_offer(store, event.offer_id, event.order_id, envelope.occurred_at)
             case OrderClosed():
-                await release_offer(store, event.offer_id, event.order_id, self._clock.now())
+                now = self._clock.now()
+                await release_offer(store, event.offer_id, event.order_id, envelope.occurred_at, now)
             case PolicyIssued():
                 await consume_offer(store, event.offer_id, event.order_id)
 
