@@ -69,9 +69,18 @@ class IdempotencyKeys:
     def __init__(self, table: sa.Table) -> None:
         self._table = table
 
-    async def begin(self, connection: AsyncConnection, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None:
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        scope: Scope,
+        body: bytes,
+        now: datetime,
+        *,
+        locked_for: timedelta = LOCKED_FOR,
+    ) -> StoredAnswer | None:
         """Claim the key: None means go on, an answer means give that one again.
 
+        A claim that is committed before its work ends lapses after ``locked_for``, which that work must keep to.
         Raises ``RequestInFlight`` while another holds it and ``IdempotencyKeyReused`` for another body.
         """
         table, mark = self._table, fingerprint(body)
@@ -82,13 +91,13 @@ class IdempotencyKeys:
                 sa.literal(scope.route),
                 sa.literal(scope.key),
                 sa.literal(mark, sa.LargeBinary),
-                sa.literal(now + LOCKED_FOR, sa.DateTime(timezone=True)),
+                sa.literal(now + locked_for, sa.DateTime(timezone=True)),
                 sa.literal(now, sa.DateTime(timezone=True)),
             ).where(sa.func.pg_try_advisory_xact_lock(sa.literal(scope.lock, sa.BigInteger))),
         )
         claim = claim.on_conflict_do_update(
             index_elements=["client", "route", "key"],
-            set_={"locked_until": now + LOCKED_FOR},
+            set_={"locked_until": now + locked_for},
             where=sa.and_(table.c.status.is_(None), table.c.locked_until < now, table.c.fingerprint == mark),
         )
         if (await connection.execute(claim.returning(table.c.key))).first() is not None:
