@@ -11,8 +11,9 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
 from insuretech import __version__
+from insuretech.kit.bodies import JsonBodies, RequestGuard
 from insuretech.kit.settings import Settings
-from insuretech.kit.web import UNCOMPRESSED, BodyLimits, problem_handler
+from insuretech.kit.web import UNCOMPRESSED, problem_handler
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
@@ -25,7 +26,10 @@ def application(
         routes,
         lifespan=list(lifespan),
         exception_handlers={Exception: problem_handler(settings.base_url)},
-        middleware=[DefineMiddleware(BodyLimits, size=settings.body_limit, seconds=settings.body_time_limit)],
+        middleware=[
+            DefineMiddleware(RequestGuard, size=settings.body_limit, seconds=settings.body_time_limit),
+            JsonBodies,
+        ],
         compression_config=CompressionConfig(
             backend="gzip", gzip_compress_level=5, minimum_size=1024, exclude_opt_key=UNCOMPRESSED
         ),

@@ -1,0 +1,243 @@
+"""What a request may bring in: how much, how slowly, and in which shape.
+
+Everything is decided before a handler runs, so a handler never meets a body that its description does not allow, and
+the caller hears of all faults at once.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from jsonschema_rs import Draft202012Validator
+from litestar.enums import RequestEncodingType, ScopeType
+from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
+from litestar.typing import FieldDefinition
+
+from insuretech.kit import problems
+from insuretech.kit.problems import FieldError, Problem
+from insuretech.kit.tracing import continue_trace, trace_id_of
+
+_DEEPEST = 32
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that neither PostgreSQL (U+0000) nor XML 1.0 can hold, and nobody types."""
+_CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
+
+
+class RequestGuard:
+    """ASGI middleware: begins the trace, refuses bodies over ``size`` bytes, bodies slower than ``seconds``, and
+    addresses that nothing can be stored under.
+    """
+
+    def __init__(self, app: ASGIApp, *, size: int, seconds: float) -> None:
+        self._app = app
+        self._size = size
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        continue_trace(trace_id_of(headers.get(b"traceparent", b"").decode("latin-1")))
+        _check_address(scope)
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._size:
+            raise problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
+        await self._app(scope, self._limited(receive), send)
+
+    def _limited(self, receive: Receive) -> Receive:
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        taken, whole = 0, False
+
+        async def limited() -> ReceiveMessage:
+            nonlocal taken, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                detail = f"Send the whole body within {self._seconds:g} seconds."
+                raise problems.BodyTooSlow(detail, headers={"Connection": "close"}) from error
+            if message["type"] == "http.request":
+                taken += len(message["body"])
+                whole = not message["more_body"]
+            if taken > self._size:
+                raise problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
+            return message
+
+        return limited
+
+
+def _check_address(scope: Scope) -> None:
+    path = scope["path"]
+    if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise problems.NotFound
+    if b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
+        raise problems.BadRequest("The query holds the character U+0000.")
+
+
+class JsonBodies:
+    """ASGI middleware: of a handler that takes ``JSONBody``, reads the body and holds it against the handler's type.
+
+    Raises 415 for another content type, 400 for what is not JSON, 422 with every wrong field for the rest.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        field = getattr(scope.get("route_handler"), "parsed_data_field", None)
+        if not isinstance(field, FieldDefinition) or not _takes_json(field):
+            await self._app(scope, receive, send)
+            return
+        body = await _whole(receive)
+        if body or not field.has_default:
+            _check_content_type(dict(scope["headers"]).get(b"content-type", b""))
+            check_json(body, field.annotation)
+        await self._app(scope, _replayed(body, receive), send)
+
+
+def _takes_json(field: FieldDefinition) -> bool:
+    media_type = getattr(field.kwarg_definition, "media_type", RequestEncodingType.JSON)
+    return bool(media_type == RequestEncodingType.JSON)
+
+
+def _check_content_type(value: bytes) -> None:
+    kind, _, parameters = value.decode("latin-1").lower().partition(";")
+    charset = parameters.partition("charset=")[2].partition(";")[0].strip(' "')
+    if kind.strip() != "application/json" or charset not in _CHARSETS:
+        raise problems.UnsupportedMediaType
+
+
+async def _whole(receive: Receive) -> bytes:
+    pieces = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise problems.BadRequest("The body broke off.")
+        pieces.append(message["body"])
+        more = message["more_body"]
+    return b"".join(pieces)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read once more; what comes after it is the server's."""
+    given = False
+
+    async def replay() -> ReceiveMessage:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def check_json(body: bytes, expected: Any) -> None:
+    """Raise the problem of a body that is not JSON or not of the type ``expected``."""
+    try:
+        document = msgspec.json.decode(body)
+        faults = [*structure_errors(document), *schema_errors(_schema_of(expected), document)]
+        if faults:
+            raise problems.Invalid(errors=faults)
+        msgspec.convert(document, expected)
+    except msgspec.ValidationError as error:
+        raise problems.Invalid(errors=[_from_msgspec(str(error))]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise problems.BadRequest("The body is not a JSON document (RFC 8259) that we can read.") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def structure_errors(document: object) -> list[FieldError]:
+    """Texts with characters that cannot be stored. Raises ``BadRequest`` for a document nested too deeply."""
+    return [
+        FieldError(pointer=pointer, code="character", detail="There is a control character in this text.")
+        for pointer, text in _texts(document)
+        if _UNWRITABLE.search(text)
+    ]
+
+
+def _texts(document: object) -> Iterator[tuple[str, str]]:
+    """Every text of a document, names of fields too, with its pointer."""
+    waiting: list[tuple[str, object, int]] = [("", document, 0)]
+    while waiting:
+        pointer, value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise _too_deep()
+        if isinstance(value, str):
+            yield pointer, value
+        elif isinstance(value, dict):
+            for name, child in value.items():
+                yield pointer, name
+                waiting.append((f"{pointer}/{_escaped(name)}", child, depth + 1))
+        elif isinstance(value, list):
+            waiting += [(f"{pointer}/{index}", child, depth + 1) for index, child in enumerate(value)]
+
+
+def _too_deep() -> Problem:
+    return problems.BadRequest(f"The body is nested more than {_DEEPEST} levels deep.")
+
+
+_SCHEMAS: dict[Any, dict[str, Any]] = {}
+
+
+def _schema_of(expected: Any) -> dict[str, Any]:
+    if expected not in _SCHEMAS:
+        _SCHEMAS[expected] = msgspec.json.schema(expected)
+    return _SCHEMAS[expected]
+
+
+_VALIDATORS: dict[int, tuple[dict[str, Any], Draft202012Validator]] = {}
+
+
+def schema_errors(schema: dict[str, Any], document: object, *, prefix: str = "", limit: int = 100) -> list[FieldError]:
+    """Everything a JSON document breaks of a schema, at most ``limit``, each with its pointer and a stable code."""
+    kept = _VALIDATORS.get(id(schema))
+    if kept is None or kept[0] is not schema:
+        kept = (schema, Draft202012Validator(schema, validate_formats=True))
+        _VALIDATORS[id(schema)] = kept
+        while len(_VALIDATORS) > 256:
+            _VALIDATORS.pop(next(iter(_VALIDATORS)))
+    found: list[FieldError] = []
+    for error in kept[1].iter_errors(document):
+        found.extend(_field_errors(error, prefix))
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _field_errors(error: Any, prefix: str) -> list[FieldError]:
+    pointer = prefix + "".join(f"/{_escaped(str(part))}" for part in error.instance_path)
+    kind = error.kind
+    code = str(error.schema_path[-1]) if error.schema_path else "schema"
+    if code == "required":
+        missing = f"{pointer}/{_escaped(kind.property)}"
+        return [FieldError(pointer=missing, code="required", detail="This field is required.")]
+    if code in {"additionalProperties", "unevaluatedProperties"}:
+        return [
+            FieldError(pointer=f"{pointer}/{_escaped(name)}", code="unknown", detail="There is no such field.")
+            for name in kind.unexpected
+        ]
+    params = {code: str(getattr(kind, "limit", getattr(kind, "pattern", getattr(kind, "format", ""))))}
+    return [FieldError(pointer=pointer, code=code, detail=str(error.message)[:300], params=params)]
+
+
+def _from_msgspec(message: str) -> FieldError:
+    """A field error from a message of msgspec, which ends in a path such as ``- at `$.customer.phone```."""
+    text, _, path = message.partition(" - at `")
+    pointer = path.removesuffix("`").removeprefix("$").replace("[", ".").replace("]", "").replace(".", "/")
+    return FieldError(pointer=pointer, code="value", detail=text[:300])
+
+
+def _escaped(part: str) -> str:
+    """A part of a JSON pointer (RFC 6901)."""
+    return part.replace("~", "~0").replace("/", "~1")
