@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import jsonschema_rs
+
 from insuretech.catalogue.domain import Product
 from insuretech.contracts.answers import AnswerCheck, question_at
 
@@ -45,8 +47,8 @@ def product_faults(product: Product, *, consents: Collection[str], insurers: Col
     yield from _cancellation_faults(product)
     try:
         AnswerCheck(product.question_set)
-    except ValueError as error:
-        yield Fault(("question_set",), f"is no JSON Schema: {error}")
+    except jsonschema_rs.ValidationError as error:
+        yield Fault(("question_set", *error.instance_path), f"is no JSON Schema: {error.message}")
         return
     yield from _question_faults(product.question_set, product.question_set, ("question_set",))
     yield from _term_faults(product)
@@ -150,7 +152,7 @@ def _option_faults(schema: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         options = ["true", "false"]
     for option, label in schema.get("x-options", {}).items():
         if option not in options:
-            yield Fault((*path, "x-options"), f"{option!r} is none of the values")
+            yield Fault((*path, "x-options", option), f"{option!r} is none of the values")
         if not _in_both_languages(label):
             yield Fault((*path, "x-options", option), "needs a text in ru and one in en")
 
