@@ -15,10 +15,15 @@ from insuretech.orders.domain.purchase import Payment, Purchase
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of an order in words; ``code`` is stable, ``detail`` the insurer's own sentence as it came."""
+    """The state of an order in words; ``code`` is stable, ``detail`` the insurer's own sentence as it came.
+
+    ``text`` is ``what`` happened followed by what becomes of the ``money``, for those who show one sentence.
+    """
 
     code: str
     text: Text
+    what: Text
+    money: Text
     detail: str | None = None
 
 
@@ -27,7 +32,7 @@ def explanation(purchase: Purchase) -> Explanation:
     code = _what(purchase)
     what, money = _WHAT[code], _MONEY[_money(purchase)]
     text = Text(f"{what.ru} {money.ru}".strip(), f"{what.en} {money.en}".strip())
-    return Explanation(code=code, text=text, detail=purchase.order.detail)
+    return Explanation(code=code, text=text, what=what, money=money, detail=purchase.order.detail)
 
 
 def _what(purchase: Purchase) -> str:
