@@ -7,6 +7,7 @@ the caller hears of all faults at once.
 import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ from insuretech.kit.tracing import continue_trace, trace_id_of
 _DEEPEST = 32
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that neither PostgreSQL (U+0000) nor XML 1.0 can hold, and nobody types."""
+_THROWN_AWAY = 64
+"""How many times the limit is still read of a body that is too large."""
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
 
@@ -44,7 +47,7 @@ class RequestGuard:
         _check_address(scope)
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._size:
-            raise problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
+            raise await self._too_large(receive, asyncio.get_running_loop().time() + self._seconds)
         await self._app(scope, self._limited(receive), send)
 
     def _limited(self, receive: Receive) -> Receive:
@@ -65,10 +68,25 @@ class RequestGuard:
                 taken += len(message["body"])
                 whole = not message["more_body"]
             if taken > self._size:
-                raise problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
+                raise await self._too_large(receive, deadline, whole=whole)
             return message
 
         return limited
+
+    async def _too_large(self, receive: Receive, deadline: float, *, whole: bool = False) -> Problem:
+        """The refusal, once what is still coming was thrown away: a connection that is closed while the caller sends
+        is reset, and the caller never reads the answer. Bounded, as a caller may send without end.
+        """
+        thrown = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while not whole and thrown < _THROWN_AWAY * self._size:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        break
+                    thrown += len(message["body"])
+                    whole = not message["more_body"]
+        return problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
 
 
 def _check_address(scope: Scope) -> None:
