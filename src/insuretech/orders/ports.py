@@ -1,12 +1,23 @@
-"""What orders need of others: offers, insurers, a payment provider."""
+"""What orders need of others: offers, insurers, a payment provider, a store that is one transaction."""
 
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
+
+import msgspec
 
 from insuretech.contracts.events import OfferReceived
 from insuretech.contracts.money import Money
 from insuretech.contracts.payments import NewPayment, Notification, ProviderPayment, ProviderRefund
 from insuretech.contracts.policies import LabelledValue
+from insuretech.contracts.products import CancellationRule, Consent
+from insuretech.contracts.text import Text
+from insuretech.kit.events import Event
+from insuretech.kit.idempotency import Scope, StoredAnswer
+from insuretech.orders.domain.purchase import Cancellation, Purchase
+from insuretech.orders.policyholders import SealedPolicyholder
 
 
 class OfferSource(Protocol):
@@ -52,3 +63,104 @@ class PaymentProvider(Protocol):
     def notification(self, body: bytes) -> Notification | None:
         """Which payment a notification speaks of (also for ``refund.*``), or None when it is not one of theirs."""
         ...
+
+
+class ProductTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What orders need to know of a version of a product."""
+
+    code: str
+    version: str
+    title: Text
+    consents: tuple[Consent, ...]
+    cancellation: CancellationRule
+
+
+class Orderable(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer and the product's terms in force; None while the product has not been heard of."""
+
+    offer: OfferReceived
+    terms: ProductTerms | None
+
+
+class Stale(Exception):
+    """The purchase was changed by somebody else since it was read; what was to be stored is dropped."""
+
+
+class Store(Protocol):
+    """Storage of orders inside one transaction; what is published leaves with the same commit."""
+
+    # requests that may be repeated
+
+    async def begin_request(
+        self, scope: Scope, body: bytes, now: datetime, *, locked_for: timedelta
+    ) -> StoredAnswer | None: ...
+
+    async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None: ...
+
+    async def release_request(self, scope: Scope) -> None: ...
+
+    # what can be ordered
+
+    async def orderable(self, offer_id: UUID) -> Orderable | None: ...
+
+    async def keep_offer(self, offer: OfferReceived) -> None:
+        """Keep our copy of an offer, once."""
+        ...
+
+    async def put_terms(self, terms: ProductTerms, published_at: datetime) -> None: ...
+
+    async def terms(self, code: str, version: str) -> ProductTerms | None: ...
+
+    # purchases
+
+    async def add(self, purchase: Purchase, person: SealedPolicyholder) -> bool:
+        """Keep a new order; False when its offer has a live order already."""
+        ...
+
+    async def live_order_of(self, offer_id: UUID) -> UUID | None: ...
+
+    async def purchase(self, order_id: UUID, owner: str) -> Purchase | None:
+        """The owner's order, locked until the end of the transaction."""
+        ...
+
+    async def save(self, before: Purchase, after: Purchase) -> None:
+        """Store a changed purchase and end any lease on it; raises ``Stale``."""
+        ...
+
+    async def sealed(self, order_id: UUID) -> bytes:
+        """The encrypted policyholder."""
+        ...
+
+    # cancellations
+
+    async def add_cancellation(self, preview: Cancellation) -> None: ...
+
+    async def cancellation(self, cancellation_id: UUID, order_id: UUID) -> Cancellation | None: ...
+
+    # the process manager
+
+    async def claim(
+        self, worker: int, now: datetime, *, lease: timedelta, limit: int, busy_insurers: Collection[str]
+    ) -> list[Purchase]:
+        """Take up orders that are due and nobody has in hand, oldest first, none waiting for a busy insurer."""
+        ...
+
+    async def free_dead_leases(self, worker: int, now: datetime) -> int:
+        """Make leases of workers that are gone due at once; how many."""
+        ...
+
+    async def notified(self, notification: Notification, now: datetime) -> bool:
+        """Note a notification about a payment of ours and make its order due; False when it changes nothing."""
+        ...
+
+    # documents
+
+    async def attach_document(self, policy_id: UUID, document_id: UUID) -> bool:
+        """Note that the policy can be downloaded; False when there is no such policy."""
+        ...
+
+    async def publish(self, events: Sequence[Event], now: datetime) -> None: ...
+
+
+Transaction = Callable[[], AbstractAsyncContextManager[Store]]
+"""Opens a transaction that commits on leaving and rolls back on any exception."""
