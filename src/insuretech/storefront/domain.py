@@ -224,9 +224,11 @@ class _Drawing:
         parent, _, name = pointer.rpartition("/")
         holder = question_at(self._schema, parent) if parent else self._schema
         question = question_at(self._schema, pointer) or {}
-        if holder is None or question.get("x-optional"):
+        if holder is None:
             return False
-        return name in holder.get("required", ()) or "x-when" in question
+        # One of several is enough: none of them is needed by itself, and none is marked as dispensable.
+        either = any(name in branch.get("required", ()) for branch in holder.get("anyOf", ()))
+        return either or name in holder.get("required", ()) or "x-when" in question
 
     def _options(self, question: Schema) -> tuple[Option, ...]:
         match question.get("x-widget"):

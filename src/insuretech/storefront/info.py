@@ -13,7 +13,7 @@ from insuretech.contracts.text import Text
 from insuretech.kit.problems import all_problems
 from insuretech.kit.tracing import current_trace_id
 from insuretech.storefront.desk import Desk
-from insuretech.storefront.ports import ConsentView, Refused
+from insuretech.storefront.ports import Refused
 from insuretech.storefront.specimens import design_context
 from insuretech.storefront.visits import Visit
 
@@ -93,21 +93,11 @@ class Info:
     async def design(self, visit: Visit) -> Response[Any]:
         return await self._desk.page(visit, "design.html", design_context(self._desk.clock.now(), visit.wording.say))
 
-    async def consent(self, visit: Visit, code: str, version: str, product_code: str) -> Response[Any]:
-        """The text of a consent under its version."""
-        for product in await self._products(product_code):
-            for consent in product.consents:
-                if (consent.code, consent.version) == (code, version):
-                    return await self._consent(visit, consent)
-        raise Refused(404, "not-found", "There is no such consent.")
-
-    async def _consent(self, visit: Visit, consent: ConsentView) -> Response[Any]:
-        paragraphs = visit.wording.text({"ru": consent.text.ru, "en": consent.text.en}).split("\n\n")
+    async def consent(self, visit: Visit, code: str, version: str) -> Response[Any]:
+        """The text of a consent under its version, also one no longer asked for."""
+        consent = await self._desk.marketplace.consent(code, version)
+        paragraphs = consent.text.in_language(visit.language).split("\n\n")
         return await self._desk.page(visit, "consent.html", {"consent": consent, "paragraphs": paragraphs})
-
-    async def _products(self, code: str) -> list[Any]:
-        codes = [code] if code else [product.code for product in await self._desk.marketplace.products()]
-        return [await self._desk.marketplace.product(one) for one in codes]
 
     async def verify(self, visit: Visit, code: str) -> Response[Any]:
         """Whether a policy is real and runs, for whoever holds its code."""
@@ -185,7 +175,5 @@ def _failures(say: Callable[[str], str], status: int) -> tuple[str, str, str]:
             text = say("It is noted. Nothing was half-done; please try again in a minute.")
             return say("Something broke on our side"), text, "warn"
         case _:
-            text = say(
-                "The address may have a slip in it, or the page belongs to another browser: open it by your personal link."
-            )
+            text = say("Look for a slip in the address; a page of another browser opens by your personal link.")
             return say("There is no such page here"), text, "search"

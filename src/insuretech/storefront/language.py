@@ -15,11 +15,11 @@ from pathlib import Path
 from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from babel.support import Translations
 
 from insuretech.contracts.money import Money
-from insuretech.contracts.text import Language
+from insuretech.contracts.text import Language, preferred_language
 from insuretech.kit.clock import MOSCOW
 
 LOCALES = Path(__file__).parent / "locales"
@@ -63,6 +63,10 @@ class Wording:
     def number(self, value: float | Decimal) -> str:
         return format_decimal(value, locale=self.language)
 
+    def percent(self, share: Decimal) -> str:
+        """``12,5 %`` from a share of one."""
+        return format_percent(share, "#,##0.#\u00a0%", locale=self.language)
+
     def day(self, day: date) -> str:
         """``22 ноября 2026``."""
         return format_date(day, "d MMMM y", locale=self.language).replace(" ", _NBSP, 1)
@@ -76,21 +80,8 @@ WORDINGS: dict[Language, Wording] = {language: Wording(language) for language in
 
 
 def choose_language(cookie: str | None, accept_language: str) -> Language:
-    """The visitor's own choice first, then what the browser asks for (RFC 9110, 12.5.4), then Russian."""
+    """The visitor's own choice first, then what the browser asks for, then Russian."""
     for language in LANGUAGES:
         if cookie == language:
             return language
-    wanted: list[tuple[float, int, Language]] = []
-    for place, part in enumerate(accept_language.split(",")[:20]):
-        tag, _, weight = part.strip().partition(";q=")
-        asked = tag.lower().split("-")[0]
-        wanted += [(-_weight(weight), place, language) for language in LANGUAGES if language == asked]
-    wanted = [item for item in wanted if item[0] < 0]
-    return min(wanted)[2] if wanted else DEFAULT
-
-
-def _weight(text: str) -> float:
-    try:
-        return min(1.0, max(0.0, float(text))) if text else 1.0
-    except ValueError:
-        return 0.0
+    return preferred_language(accept_language)

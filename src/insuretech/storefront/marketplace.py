@@ -14,6 +14,7 @@ from insuretech.contracts.text import Language
 from insuretech.kit.tracing import current_trace_id
 from insuretech.storefront.ports import (
     CancellationPreview,
+    ConsentView,
     Corridor,
     FieldFault,
     NewQuote,
@@ -58,6 +59,9 @@ class HttpMarketplace:
     async def product(self, code: str) -> Product:
         return await self._kept_or(f"/api/v1/products/{_safe(code)}", Product)
 
+    async def consent(self, code: str, version: str) -> ConsentView:
+        return await self._kept_or(f"/api/v1/consents/{_safe(code)}/{_safe(version)}", ConsentView)
+
     async def places(self) -> dict[str, tuple[str, ...]]:
         found = await self._kept_or("/api/v1/products/osago/territories", _Items)
         return {place["region"]: tuple(place["territories"]) for place in found.items}
@@ -70,8 +74,8 @@ class HttpMarketplace:
         body = {"product": product, "answers": answers}
         return await self._send("POST", "/api/v1/quotes", NewQuote, body, key=key, language=language)
 
-    async def quote(self, quote_id: UUID, token: str) -> Quote:
-        return await self._send("GET", f"/api/v1/quotes/{quote_id}", Quote, token=token)
+    async def quote(self, quote_id: UUID, token: str, language: Language) -> Quote:
+        return await self._send("GET", f"/api/v1/quotes/{quote_id}", Quote, token=token, language=language)
 
     async def place_order(self, body: dict[str, Any], token: str, key: str, language: Language) -> Order:
         return await self._send("POST", "/api/v1/orders", Order, body, token=token, key=key, language=language)

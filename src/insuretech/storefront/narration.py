@@ -1,6 +1,6 @@
 """What an order and an insurer's answer mean, in plain words: what happened, where the money is, what to do next.
 
-The words are in ``data/stories.yaml``; here is which of them fit.
+The API tells what happened; headlines, signs and ways on are in ``data/stories.yaml``.
 """
 
 from functools import cache
@@ -15,19 +15,17 @@ from insuretech.storefront.ports import InsurerLine, Offer, Order
 
 STORIES = Path(__file__).parent / "data" / "stories.yaml"
 WAITING = {"queued", "sent", "pending"}
-_SPOKEN = {"declined", "referred", "invalid"}
-"""Outcomes in which the insurer said something itself."""
+"""Outcomes of an insurer that may still answer."""
+MOVING = {"created", "confirming_price", "paid_or_held", "issuing", "issue_unknown", "issue_failed", "compensating"}
+"""Order states that change by themselves."""
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The words for one state of an order."""
+class Headline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the page of an order looks: its title, mood and sign, and the way on."""
 
     title: Text
-    text: Text
-    money: str = ""
     mood: Literal["calm", "good", "warn", "bad"] = "calm"
     icon: str = "clock"
-    moving: bool = False
     onward: Literal["", "offers", "again"] = ""
 
 
@@ -41,11 +39,7 @@ class OutcomeWords(msgspec.Struct, frozen=True, kw_only=True):
 class Stories(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file of words."""
 
-    money: dict[str, Text]
-    states: dict[str, Told]
-    explained: dict[str, Told]
-    policy: dict[str, Told]
-    unknown: Told
+    headlines: dict[str, Headline]
     outcomes: dict[str, OutcomeWords]
     offers: dict[str, Text]
     milestones: tuple[Text, ...]
@@ -64,7 +58,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     title: Text
     text: Text
-    money: Text | None
+    money: Text
     mood: str
     icon: str
     moving: bool
@@ -74,12 +68,11 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """An insurer that ended without an offer; ``reason`` are its own words."""
+    """An insurer that ended without an offer, and the sentence that says why."""
 
-    name: Text
+    name: str
     icon: str
-    text: Text
-    reason: str | None
+    text: Text | str
 
 
 @cache
@@ -106,37 +99,35 @@ _REACHED = {
     "cancelled": 1,
 }
 _ENDED_BADLY = {"issue_failed", "compensating", "refunded", "voided", "expired", "cancelled"}
-_STATE_KNOWS_BEST = {"issued", "price_changed", "issue_unknown"}
+_PAYMENT_ON_THE_WAY = {"opening", "pending"}
 
 
 def story_of(order: Order) -> Story:
     """The order in plain words."""
-    told = _told(order)
-    document_due = order.status == "issued" and order.policy is not None and not order.policy.document_url
+    told = order.explanation
+    headline = stories().headlines.get(told.code) or stories().headlines["unknown"]
     return Story(
-        title=told.title,
-        text=told.text,
-        money=stories().money[told.money] if told.money else None,
-        mood=told.mood,
-        icon=told.icon,
-        moving=told.moving or document_due,
-        onward=told.onward,
-        reason=order.explanation.reason if order.explanation else None,
+        title=headline.title,
+        text=told.what,
+        money=told.money,
+        mood=headline.mood,
+        icon=headline.icon,
+        moving=_moving(order),
+        onward=headline.onward,
+        reason=told.detail,
         steps=_milestones(order),
     )
 
 
-def _told(order: Order) -> Told:
-    words = stories()
-    if order.policy is not None and order.policy.status in words.policy:
-        return words.policy[order.policy.status]
-    state = words.states.get(order.status, words.unknown)
-    explained = words.explained.get(order.explanation.code) if order.explanation else None
-    if explained is None or order.status in _STATE_KNOWS_BEST:
-        return state
-    # The state knows where the money is, the explanation knows why.
-    money = state.money if order.status in {"compensating", "refunded", "voided"} else explained.money
-    return msgspec.structs.replace(explained, money=money, moving=state.moving)
+def _moving(order: Order) -> bool:
+    """Whether the page should look again: the order, its payment, its document or its end is on the way."""
+    if order.status in MOVING:
+        return True
+    if order.status == "awaiting_payment":
+        return order.payment is not None and order.payment.status in _PAYMENT_ON_THE_WAY
+    if order.status != "issued" or order.policy is None:
+        return False
+    return not order.policy.document_url or order.policy.status == "cancel_requested"
 
 
 def _milestones(order: Order) -> tuple[Milestone, ...]:
@@ -154,10 +145,9 @@ def _milestones(order: Order) -> tuple[Milestone, ...]:
 
 
 def ended_line(line: InsurerLine) -> EndedLine:
-    """The sentence for an insurer without an offer; its own words only where it spoke."""
+    """The sentence for an insurer without an offer: its own where it gave one."""
     words = stories().outcomes.get(line.outcome) or stories().outcomes["other"]
-    reason = line.reason if line.outcome in _SPOKEN else None
-    return EndedLine(name=line.name, icon=words.icon, text=words.text, reason=reason)
+    return EndedLine(name=line.name, icon=words.icon, text=line.reason or words.text)
 
 
 def offer_state(offer: Offer) -> Text | None:

@@ -1,6 +1,7 @@
 """The page of a quote: insurers answering one by one, offers in the visitor's order, and side by side."""
 
-from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,8 @@ from litestar import Response
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Text
 from insuretech.storefront.desk import Desk
-from insuretech.storefront.narration import WAITING, EndedLine, ended_line, offer_state
-from insuretech.storefront.ports import InsurerLine, InsurerName, Offer, Product, Quote, Refused
+from insuretech.storefront.narration import WAITING, EndedLine, ended_line, offer_state, stories
+from insuretech.storefront.ports import InsurerLine, Offer, Product, Quote, Refused
 from insuretech.storefront.visits import Visit
 
 SORTS = ("price", "claims")
@@ -22,12 +23,14 @@ class OfferCard(msgspec.Struct, frozen=True, kw_only=True):
     """An offer as drawn; ``dearer`` is how much more it costs than the cheapest one beside it."""
 
     id: UUID
-    insurer: InsurerName
+    insurer: str
+    name: str
+    claims_days: int | None
     premium: Money
-    expires_at: Any
+    expires_at: datetime
     open: bool
     state_text: Text | None
-    commission: str | None = None
+    commission: Decimal | None = None
     cheapest: bool = False
     fastest: bool = False
     dearer: Money | None = None
@@ -36,7 +39,7 @@ class OfferCard(msgspec.Struct, frozen=True, kw_only=True):
 class LineMark(msgspec.Struct, frozen=True, kw_only=True):
     """One insurer on the bar: waiting, offered or ended."""
 
-    name: Text
+    name: str
     state: str
 
 
@@ -76,9 +79,9 @@ class Offers:
         return await self._desk.page(visit, "compare.html", {**context, "offers": _held_together(cards)})
 
     async def _context(self, visit: Visit, quote_id: UUID, sort: str) -> dict[str, Any]:
-        quote = await self._desk.marketplace.quote(quote_id, visit.token(quote_id))
+        quote = await self._desk.marketplace.quote(quote_id, visit.token(quote_id), visit.language)
         product = await product_or_none(self._desk, quote.product)
-        board = _board(quote, product, sort if sort in SORTS else SORTS[0])
+        board = _board(quote, sort if sort in SORTS else SORTS[0], self._desk.clock.now())
         return {"quote": quote, "title": product.title if product else quote.product, "board": board}
 
 
@@ -90,44 +93,33 @@ async def product_or_none(desk: Desk, code: str) -> Product | None:
         return None
 
 
-def insurers_of(quote: Quote, product: Product | None) -> Mapping[str, InsurerName]:
-    """Names and speed of claims of everyone asked: the product knows the speed, the quote the name."""
-    known = {insurer.code: insurer for insurer in product.insurers} if product else {}
-    return known | {
-        line.code: InsurerName(code=line.code, name=line.name, claims_days=_days(line, known.get(line.code)))
-        for line in quote.insurers
-    }
-
-
-def card_of(offer: Offer, insurers: Mapping[str, InsurerName]) -> OfferCard:
-    """An offer with its insurer's name."""
-    state = offer_state(offer)
-    insurer = insurers.get(offer.insurer) or InsurerName(code=offer.insurer, name=Text(offer.insurer, offer.insurer))
+def card_of(offer: Offer, now: datetime) -> OfferCard:
+    """An offer, and whether it can still be chosen."""
+    stated = offer_state(offer)
+    if stated is None and offer.expires_at <= now:
+        stated = stories().offers["expired"]
     return OfferCard(
         id=offer.id,
-        insurer=insurer,
+        insurer=offer.insurer,
+        name=offer.insurer_name,
+        claims_days=offer.claims_days,
         premium=offer.premium,
         expires_at=offer.expires_at,
-        open=state is None,
-        state_text=state,
+        open=stated is None,
+        state_text=stated,
         commission=offer.commission,
     )
 
 
-def _days(line: InsurerLine, known: InsurerName | None) -> int | None:
-    return line.claims_days or (known.claims_days if known else None)
-
-
-def _board(quote: Quote, product: Product | None, sort: str) -> Board:
-    insurers = insurers_of(quote, product)
+def _board(quote: Quote, sort: str, now: datetime) -> Board:
     offered = {offer.insurer for offer in quote.offers}
     marks = [_mark(line, offered) for line in quote.insurers]
-    cards = [card_of(offer, insurers) for offer in quote.offers]
+    cards = [card_of(offer, now) for offer in quote.offers]
     cards.sort(key=_by_claims if sort == "claims" else _by_price)
     ended = [line for line in quote.insurers if line.outcome not in WAITING and line.code not in offered]
     return Board(
         sort=sort,
-        done=quote.status != "collecting" and not any(mark.state == "waiting" for mark in marks),
+        done=quote.status != "collecting",
         lines=marks,
         offers=cards,
         waiting=[mark for mark in marks if mark.state == "waiting"],
@@ -142,15 +134,15 @@ def _mark(line: InsurerLine, offered: set[str]) -> LineMark:
 
 
 def _by_price(card: OfferCard) -> tuple[bool, Any, int, str]:
-    return (not card.open, card.premium.amount, _slowness(card), card.insurer.code)
+    return (not card.open, card.premium.amount, _slowness(card), card.insurer)
 
 
 def _by_claims(card: OfferCard) -> tuple[bool, int, Any, str]:
-    return (not card.open, _slowness(card), card.premium.amount, card.insurer.code)
+    return (not card.open, _slowness(card), card.premium.amount, card.insurer)
 
 
 def _slowness(card: OfferCard) -> int:
-    return card.insurer.claims_days or 10**6
+    return card.claims_days or 10**6
 
 
 def _held_together(cards: list[OfferCard]) -> list[OfferCard]:
@@ -163,7 +155,7 @@ def _held_together(cards: list[OfferCard]) -> list[OfferCard]:
         msgspec.structs.replace(
             card,
             cheapest=card.premium.amount == lowest,
-            fastest=card.insurer.claims_days == soonest,
+            fastest=card.claims_days == soonest,
             dearer=Money(card.premium.amount - lowest, card.premium.currency) if card.premium.amount > lowest else None,
         )
         for card in cards

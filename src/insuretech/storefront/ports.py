@@ -4,6 +4,7 @@ The shapes follow the public HTTP API; unknown fields are ignored, so the API ma
 """
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -23,7 +24,7 @@ class InsurerName(View, frozen=True):
     code: str
     name: Text
     claims_days: int | None = None
-    commission: str | None = None
+    commission: Decimal | None = None
 
 
 class Price(View, frozen=True):
@@ -66,10 +67,9 @@ class ConsentView(View, frozen=True):
 
     code: str
     version: str
-    required: bool
     title: Text
+    required: bool = False
     text: Text = Text("", "")
-    url: str = ""
 
 
 class Step(View, frozen=True):
@@ -130,24 +130,33 @@ class NewQuote(View, frozen=True):
 
 
 class InsurerLine(View, frozen=True):
-    """How one insurer stands with a quote."""
+    """How one insurer stands with a quote; ``reason`` is a sentence where it ended without an offer."""
 
     code: str
-    name: Text
+    name: str
     outcome: str
     reason: str | None = None
     claims_days: int | None = None
 
 
 class Offer(View, frozen=True):
-    """An insurer's offer."""
+    """An insurer's offer; ``commission`` is our share of the premium."""
 
     id: UUID
     insurer: str
+    insurer_name: str
     premium: Money
     expires_at: datetime
     status: str = "active"
-    commission: str | None = None
+    claims_days: int | None = None
+    commission: Decimal | None = None
+
+
+class Insured(View, frozen=True):
+    """One answer in words."""
+
+    label: str
+    value: str
 
 
 class Quote(View, frozen=True):
@@ -156,16 +165,19 @@ class Quote(View, frozen=True):
     id: UUID
     product: str
     status: str
+    insured: tuple[Insured, ...] = ()
     insurers: tuple[InsurerLine, ...] = ()
     offers: tuple[Offer, ...] = ()
     expires_at: datetime | None = None
 
 
 class Explanation(View, frozen=True):
-    """Why an order stands where it stands: a stable code and, at times, the insurer's own sentence."""
+    """Where an order stands: a stable code, what happened, what becomes of the money, the insurer's own sentence."""
 
-    code: str
-    reason: str | None = None
+    code: str = "unknown"
+    what: Text = Text("", "")
+    money: Text = Text("", "")
+    detail: str | None = None
 
 
 class PaymentView(View, frozen=True):
@@ -197,7 +209,7 @@ class Order(View, frozen=True):
     quote_id: UUID
     offer_id: UUID
     previous_premium: Money | None = None
-    explanation: Explanation | None = None
+    explanation: Explanation = Explanation()
     payment: PaymentView | None = None
     policy: PolicyView | None = None
     deadline: datetime | None = None
@@ -262,6 +274,8 @@ class Marketplace(Protocol):
 
     async def product(self, code: str) -> Product: ...
 
+    async def consent(self, code: str, version: str) -> ConsentView: ...
+
     async def places(self) -> dict[str, tuple[str, ...]]:
         """Towns whose OSAGO coefficient is known, by region."""
         ...
@@ -270,7 +284,7 @@ class Marketplace(Protocol):
 
     async def submit_quote(self, product: str, answers: dict[str, Any], key: str, language: Language) -> NewQuote: ...
 
-    async def quote(self, quote_id: UUID, token: str) -> Quote: ...
+    async def quote(self, quote_id: UUID, token: str, language: Language) -> Quote: ...
 
     async def place_order(self, body: dict[str, Any], token: str, key: str, language: Language) -> Order: ...
 

@@ -17,7 +17,7 @@ from insuretech.kit.ids import new_secret
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.domain import Field, Problemlet, iso_date
 from insuretech.storefront.narration import Story, story_of
-from insuretech.storefront.offers import card_of, insurers_of, product_or_none
+from insuretech.storefront.offers import card_of, product_or_none
 from insuretech.storefront.ports import ConsentView, Offer, Order, Product, Quote, Refused
 from insuretech.storefront.views import FormGuard
 from insuretech.storefront.visits import Form, Visit
@@ -52,7 +52,6 @@ _SENTENCES: dict[str, str] = {
     "/customer/document/number": _("A passport has four digits of series and six of number, such as 4512 345678."),
     "/customer/email": _("Please check the address: it looks like name@example.ru."),
     "/customer/phone": _("Please give a Russian number with eleven digits, such as +7 999 123-45-67."),
-    "consent": _("Without this consent the insurer cannot conclude the contract."),
 }
 
 
@@ -106,7 +105,7 @@ class Purchase:
         return await self._form(visit, quote, product, offer, form, faults)
 
     async def _chosen(self, visit: Visit, offer_id: UUID, quote_id: UUID) -> tuple[Quote, Product, Offer]:
-        quote = await self._desk.marketplace.quote(quote_id, visit.token(quote_id))
+        quote = await self._desk.marketplace.quote(quote_id, visit.token(quote_id), visit.language)
         product = await self._desk.marketplace.product(quote.product)
         for offer in quote.offers:
             if offer.id == offer_id:
@@ -118,25 +117,26 @@ class Purchase:
     ) -> Response[Any]:
         fields = {item.name: _filled(visit, item, form, faults) for item in _CUSTOMER}
         chosen = form.many("consent")
+        needed = visit.wording.say("Without this consent the insurer cannot conclude the contract.")
         consents = [
             ConsentLine(
                 consent=consent,
                 checked=f"{consent.code}:{consent.version}" in chosen,
-                error=visit.wording.say(_SENTENCES["consent"]) if f"/consents/{consent.code}" in faults else "",
+                error=needed if f"/consents/{consent.code}" in faults else "",
             )
             for consent in product.consents
         ]
         errors = [Problemlet(id=item.id, label=item.label, text=item.error) for item in fields.values() if item.error]
         errors += [
             Problemlet(
-                id=f"consent-{line.consent.code}", label=visit.wording.text(_pair(line.consent)), text=line.error
+                id=f"consent-{line.consent.code}", label=line.consent.title.in_language(visit.language), text=line.error
             )
             for line in consents
             if line.error
         ]
         context = {
             "quote": quote,
-            "offer": card_of(offer, insurers_of(quote, product)),
+            "offer": card_of(offer, self._desk.clock.now()),
             "title": product.title,
             "fields": fields,
             "consents": consents,
@@ -278,10 +278,6 @@ class Purchase:
             if refused.status in {409, 422}:
                 return None
             raise
-
-
-def _pair(consent: ConsentView) -> dict[str, str]:
-    return {"ru": consent.title.ru, "en": consent.title.en}
 
 
 def _customer(form: Form) -> dict[str, Any]:

@@ -180,8 +180,8 @@ def _info(desk: Desk, info: Info) -> list[Any]:
         return await info.design(desk.visit(request))
 
     @get("/consents/{code:str}/{version:str}")
-    async def consent(request: AnyRequest, code: str, version: str, product: str = "") -> Page:
-        return await info.consent(desk.visit(request), code, version, product)
+    async def consent(request: AnyRequest, code: str, version: str) -> Page:
+        return await info.consent(desk.visit(request), code, version)
 
     @get("/verify/{code:str}")
     async def verify(request: AnyRequest, code: str) -> Page:

@@ -10,7 +10,7 @@ from insuretech.storefront.desk import Desk
 from insuretech.storefront.ports import Corridor, Product, Refused
 from insuretech.storefront.visits import Visit
 
-# A case everyone can picture: Moscow, 87 hp, class 3 (as for a new driver), ten years of driving.
+# A case everyone can picture: a car for the town and someone who has driven it for years.
 _SPECIMEN_DRIVER = {"birth_date": "1990-05-15", "licence_since": "2012-06-20", "kbm_class": "3"}
 
 
@@ -33,7 +33,8 @@ class Shop:
 
     async def product(self, visit: Visit, code: str) -> Response[bytes]:
         product = await self._desk.marketplace.product(code)
-        context = {"product": product, "has_draft": bool(visit.draft(code))}
+        insurers = sorted(product.insurers, key=lambda insurer: insurer.name.in_language(visit.language).lower())
+        context = {"product": product, "insurers": insurers, "has_draft": bool(visit.draft(code))}
         return await self._desk.page(visit, "product.html", context)
 
     async def _asks_plate(self, code: str) -> bool:

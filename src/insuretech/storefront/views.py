@@ -93,6 +93,7 @@ class Views:
             "day": wording.day,
             "moment": wording.moment,
             "number": wording.number,
+            "percent": wording.percent,
             "initials": initials,
         }
 

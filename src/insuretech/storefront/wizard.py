@@ -161,7 +161,7 @@ class Wizard:
             "has_corridor": product.has_corridor,
             **await self._corridor(visit, filled),
         }
-        return await self._desk.page(visit, "wizard.html", context, status=422 if errors else 200)
+        return await self._desk.page(visit, "wizard.html", context)
 
     async def _review(
         self, visit: Visit, filled: Filled, failure: Mapping[str, str] | None = None, status: int = 200

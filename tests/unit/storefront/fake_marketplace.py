@@ -1,4 +1,5 @@
 """An in-memory marketplace with the port of the real one: made-up insurers, orders moved by the test."""
+# ruff: noqa: ARG002 - the port's arguments, not all of which a fake needs
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ from insuretech.storefront.ports import (
     CancellationPreview,
     ConsentView,
     Corridor,
+    Explanation,
     Factor,
     FieldFault,
     InsurerLine,
@@ -47,6 +49,7 @@ _NOT_FOUND = Refused(404, "not-found", "There is no such thing here, or it is no
 
 
 def roubles(amount: str) -> Money:
+    """A sum as tests write it."""
     return Money(Decimal(amount))
 
 
@@ -89,6 +92,13 @@ class FakeMarketplace:
             raise _NOT_FOUND
         return self._products[code]
 
+    async def consent(self, code: str, version: str) -> ConsentView:
+        for product in self._products.values():
+            for consent in product.consents:
+                if (consent.code, consent.version) == (code, version):
+                    return consent
+        raise _NOT_FOUND
+
     async def places(self) -> dict[str, tuple[str, ...]]:
         return {"Москва": ("Москва",), "Московская область": ("Московская область",), "Брянская область": ("Брянск",)}
 
@@ -117,7 +127,7 @@ class FakeMarketplace:
         return NewQuote(id=quote_id, access_token=token, status="collecting", expires_at=LATER)
 
     def collecting(self, quote_id: UUID, product: str) -> Quote:
-        lines = tuple(InsurerLine(code=item.code, name=item.name, outcome="pending") for item in INSURERS.values())
+        lines = tuple(InsurerLine(code=item.code, name=item.name.ru, outcome="pending") for item in INSURERS.values())
         return Quote(id=quote_id, product=product, status="collecting", insurers=lines)
 
     def answer(self, quote_id: UUID, code: str, outcome: str, amount: str = "", reason: str | None = None) -> None:
@@ -129,13 +139,23 @@ class FakeMarketplace:
         )
         offers = quote.offers
         if outcome == "offered":
-            offers += (Offer(id=new_id(), insurer=code, premium=roubles(amount), expires_at=LATER),)
+            who = INSURERS[code]
+            offer = Offer(
+                id=new_id(),
+                insurer=code,
+                insurer_name=who.name.ru,
+                claims_days=who.claims_days,
+                commission=Decimal("0.1"),
+                premium=roubles(amount),
+                expires_at=LATER,
+            )
+            offers += (offer,)
         done = all(line.outcome != "pending" for line in lines)
         self.quotes[quote_id] = msgspec.structs.replace(
             quote, insurers=lines, offers=offers, status="completed" if done else "collecting"
         )
 
-    async def quote(self, quote_id: UUID, token: str) -> Quote:
+    async def quote(self, quote_id: UUID, token: str, language: Language) -> Quote:
         self._mine(quote_id, token)
         return self.quotes[quote_id]
 
@@ -157,6 +177,11 @@ class FakeMarketplace:
                         quote_id=quote.id,
                         offer_id=offer.id,
                         deadline=LATER,
+                        explanation=Explanation(
+                            code="awaiting_payment",
+                            what=Text("Предложение закреплено за вами.", "The offer is yours."),
+                            money=Text("Деньги не списаны.", "No money has been taken."),
+                        ),
                     )
                     return self.order_states[order_id]
         raise _NOT_FOUND
@@ -174,7 +199,10 @@ class FakeMarketplace:
             document_url="/api/v1/policies/1/document",
             verification_code="abcdef",
         )
-        self.move(order_id, status="issued", policy=policy, payment=PaymentView(status="captured"))
+        told = Explanation(
+            code="issued", what=Text("Полис оформлен.", "Issued."), money=Text("Оплата списана.", "Paid.")
+        )
+        self.move(order_id, status="issued", policy=policy, payment=PaymentView(status="captured"), explanation=told)
 
     async def order(self, order_id: UUID, token: str) -> Order:
         self._mine(order_id, token)
@@ -226,5 +254,3 @@ class FakeMarketplace:
     def _mine(self, thing: UUID, token: str) -> None:
         if not token or self.owners.get(thing) != token:
             raise _NOT_FOUND
-
-

@@ -30,12 +30,17 @@
   };
   document.addEventListener("change", limitComparing);
 
-  // Marks for comparing survive the fragment being renewed by a new offer.
+  // When a new offer renews the list, marks for comparing stay, and only what is new moves.
   let marked = new Set();
+  let known = new Set();
   document.addEventListener("htmx:beforeSwap", () => {
     marked = new Set([...document.querySelectorAll('input[name="offers"]:checked')].map((mark) => mark.value));
+    known = new Set([...document.querySelectorAll(".offer[id]")].map((offer) => offer.id));
   });
   document.addEventListener("htmx:afterSwap", () => {
+    document.querySelectorAll(".offer[id]").forEach((offer) => {
+      if (!known.has(offer.id)) offer.classList.add("offer--new");
+    });
     document.querySelectorAll('input[name="offers"]').forEach((mark) => {
       if (marked.has(mark.value)) mark.checked = true;
     });
