@@ -1,0 +1,235 @@
+"""The sandbox's books, read."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from insuretech.contracts.money import Money
+from insuretech.kit.db import Connection
+from insuretech.sandbox.domain import EndingRecord, OfferRecord, PolicyRecord, ReservationRecord
+from insuretech.sandbox.payments import Payment, Refund
+from insuretech.sandbox.tables import (
+    behaviours,
+    deliveries,
+    endings,
+    idempotence_keys,
+    offers,
+    payments,
+    policies,
+    refunds,
+    reservations,
+)
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+async def _one(connection: Connection, kind: type[R], statement: sa.Select[Any]) -> R | None:
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else kind(**row)
+
+
+def _by_reference(table: sa.Table, insurer: str, reference: UUID) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.insurer == insurer, table.c.reference == reference)
+
+
+async def offer(connection: Connection, insurer: str, reference: UUID) -> OfferRecord | None:
+    """What an insurer has answered to the request of this reference."""
+    return await _one(connection, OfferRecord, _by_reference(offers, insurer, reference))
+
+
+async def offer_numbered(connection: Connection, insurer: str, number: str) -> OfferRecord | None:
+    """An insurer's offer by the number it gave it."""
+    statement = sa.select(offers).where(offers.c.insurer == insurer, offers.c.number == number)
+    return await _one(connection, OfferRecord, statement)
+
+
+async def reservation(connection: Connection, insurer: str, reference: UUID) -> ReservationRecord | None:
+    """The price held for this order."""
+    return await _one(connection, ReservationRecord, _by_reference(reservations, insurer, reference))
+
+
+async def policy(connection: Connection, insurer: str, reference: UUID) -> PolicyRecord | None:
+    """The contract of this order, or its refusal."""
+    return await _one(connection, PolicyRecord, _by_reference(policies, insurer, reference))
+
+
+async def locked_policy(connection: Connection, insurer: str, number: str) -> PolicyRecord | None:
+    """The policy of this number, which nobody else may end until the transaction is over."""
+    statement = sa.select(policies).where(policies.c.insurer == insurer, policies.c.number == number).with_for_update()
+    return await _one(connection, PolicyRecord, statement)
+
+
+async def ending(connection: Connection, insurer: str, reference: UUID) -> EndingRecord | None:
+    """What was answered to this request to end a policy."""
+    return await _one(connection, EndingRecord, _by_reference(endings, insurer, reference))
+
+
+async def payment(connection: Connection, payment_id: UUID, *, lock: bool) -> Payment | None:
+    """A payment, locked for change if so asked."""
+    statement = sa.select(payments).where(payments.c.id == payment_id)
+    row = (await connection.execute(statement.with_for_update() if lock else statement)).mappings().first()
+    return None if row is None else _payment(row)
+
+
+async def expired_payments(connection: Connection, now: datetime, limit: int) -> list[Payment]:
+    """Payments whose time is over, locked; those another process works on are left out."""
+    statement = (
+        sa.select(payments)
+        .where(payments.c.expires_at <= now)
+        .order_by(payments.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_payment(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def refund(connection: Connection, refund_id: UUID) -> Refund | None:
+    """A refund by its id."""
+    row = (await connection.execute(sa.select(refunds).where(refunds.c.id == refund_id))).mappings().first()
+    return None if row is None else _refund(row)
+
+
+async def refunds_of(connection: Connection, payment_id: UUID) -> list[Refund]:
+    """All refunds of a payment, oldest first."""
+    statement = sa.select(refunds).where(refunds.c.payment_id == payment_id).order_by(refunds.c.created_at)
+    return [_refund(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def ripe_refunds(connection: Connection, now: datetime, limit: int) -> list[Refund]:
+    """Pending refunds whose time has come, oldest first."""
+    statement = (
+        sa.select(refunds)
+        .where(refunds.c.status == "pending", refunds.c.ready_at <= now)
+        .order_by(refunds.c.ready_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_refund(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def first_answer(connection: Connection, key: str) -> tuple[bytes, bytes] | None:
+    """The fingerprint and answer of a key's first use."""
+    keys = idempotence_keys
+    row = (await connection.execute(sa.select(keys.c.fingerprint, keys.c.body).where(keys.c.key == key))).first()
+    return None if row is None else (row.fingerprint, row.body)
+
+
+def _payment(row: Any) -> Payment:
+    amounts = {name: Money(row[name], row["currency"]) for name in ("amount", "captured", "refunded")}
+    return Payment(**{name: row[name] for name in Payment.__struct_fields__} | amounts)
+
+
+def _refund(row: Any) -> Refund:
+    amount = Money(row["amount"], row["currency"])
+    return Refund(**{name: row[name] for name in Refund.__struct_fields__} | {"amount": amount})
+
+
+async def behaviour_documents(connection: Connection) -> dict[str, bytes]:
+    """Behaviours that were set, as JSON by name."""
+    rows = await connection.execute(sa.select(behaviours.c.name, behaviours.c.document))
+    return {row.name: row.document for row in rows}
+
+
+async def next_delivery_at(connection: Connection) -> datetime | None:
+    """When the next message is due."""
+    statement = sa.select(sa.func.min(deliveries.c.due_at)).where(deliveries.c.ended_at.is_(None))
+    found: datetime | None = await connection.scalar(statement)
+    return found
+
+
+# ------------------------------------------------------------ the books, as anyone may see them
+
+
+class BookedPolicy(msgspec.Struct, frozen=True):
+    """A contract an insurer has concluded; ``status`` is ``issued`` or ``cancelled``."""
+
+    insurer: str
+    reference: UUID
+    number: str
+    premium: Money
+    status: str
+
+
+class BookedPayment(msgspec.Struct, frozen=True):
+    """A payment at the provider; ``status`` is the provider's word, ``order_id`` from the payment's metadata."""
+
+    id: UUID
+    order_id: str | None
+    amount: Money
+    captured: Money
+    refunded: Money
+    status: str
+
+
+class WholeBooks(msgspec.Struct, frozen=True):
+    """What the outside world believes: every policy issued and every payment, oldest first."""
+
+    policies: list[BookedPolicy]
+    payments: list[BookedPayment]
+
+
+async def books(connection: Connection, now: datetime, latest: int | None = None) -> WholeBooks:
+    """All of the books, or only the ``latest`` entries; a policy counts from the moment it is concluded."""
+    concluded = (
+        sa.select(policies)
+        .where(policies.c.outcome == "issued", policies.c.concluded_at <= now)
+        .order_by(policies.c.concluded_at.desc(), policies.c.number.desc())
+        .limit(latest)
+    )
+    paid = sa.select(payments).order_by(payments.c.created_at.desc(), payments.c.id.desc()).limit(latest)
+    policy_rows = (await connection.execute(concluded)).mappings().all()
+    payment_rows = (await connection.execute(paid)).mappings().all()
+    return WholeBooks([_booked_policy(row) for row in policy_rows[::-1]], [_booked(row) for row in payment_rows[::-1]])
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """The sums under the books."""
+
+    policies: int
+    cancelled: int
+    premium: Money
+    payments: int
+    held: Money
+    captured: Money
+    refunded: Money
+
+
+async def totals(connection: Connection, now: datetime) -> Totals:
+    """Counts and sums over all of the books."""
+    issued = sa.select(
+        sa.func.count().label("policies"),
+        sa.func.count(policies.c.ended_at).label("cancelled"),
+        sa.func.coalesce(sa.func.sum(policies.c.premium), 0).label("premium"),
+    ).where(policies.c.outcome == "issued", policies.c.concluded_at <= now)
+    held = sa.func.sum(payments.c.amount).filter(payments.c.status == "waiting_for_capture")
+    money = sa.select(
+        sa.func.count().label("payments"),
+        sa.func.coalesce(held, 0).label("held"),
+        sa.func.coalesce(sa.func.sum(payments.c.captured), 0).label("captured"),
+        sa.func.coalesce(sa.func.sum(payments.c.refunded), 0).label("refunded"),
+    )
+    policy_sums = (await connection.execute(issued)).one()
+    payment_sums = (await connection.execute(money)).one()
+    return Totals(
+        policies=policy_sums.policies,
+        cancelled=policy_sums.cancelled,
+        premium=Money(policy_sums.premium),
+        payments=payment_sums.payments,
+        held=Money(payment_sums.held),
+        captured=Money(payment_sums.captured),
+        refunded=Money(payment_sums.refunded),
+    )
+
+
+def _booked_policy(row: Any) -> BookedPolicy:
+    status = "issued" if row["ended_at"] is None else "cancelled"
+    return BookedPolicy(row["insurer"], row["reference"], row["number"], Money(row["premium"]), status)
+
+
+def _booked(row: Any) -> BookedPayment:
+    found = _payment(row)
+    order_id = found.metadata.get("order_id")
+    return BookedPayment(found.id, order_id, found.amount, found.captured, found.refunded, found.status)

@@ -1,0 +1,1 @@
+"""The sandbox over HTTP: insurers in three dialects, the payment provider, the controls and their page."""
