@@ -9,6 +9,7 @@ import httpx
 from litestar import Litestar
 from sqlalchemy.engine import URL
 
+from insuretech.catalogue.app import Catalogue
 from insuretech.catalogue.app import build as build_catalogue
 from insuretech.compose.edge import application
 from insuretech.compose.loops import Loops
@@ -42,6 +43,7 @@ class Composition:
     platform: Platform
     services: tuple[Service, ...]
     databases: tuple[Database, ...]
+    catalogue: Catalogue
     loops: Loops = field(default_factory=Loops)
 
     @cached_property
@@ -106,15 +108,15 @@ def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
         database=database,
     )
     transport = _LateTransport()
-    services = _wire(platform, transport)
-    composition = Composition(Litestar([]), platform, services, ())
+    catalogue, services = _wire(platform, transport)
+    composition = Composition(Litestar([]), platform, services, (), catalogue)
     composition.app = _application(settings, platform, services, composition)
     composition.databases = tuple(databases.values())
     transport.inner = httpx.ASGITransport(composition.app, raise_app_exceptions=False)  # type: ignore[arg-type]
     return composition
 
 
-def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Service, ...]:
+def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Catalogue, tuple[Service, ...]]:
     insurers = open_directory(platform)
     catalogue = build_catalogue(platform, insurers=insurers)
     quotes = build_quotes(platform, insurers=insurers, corridor=catalogue.corridor)
@@ -124,7 +126,7 @@ def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Serv
     built = [catalogue.service, quotes.service, orders.service, documents.service, storefront.service]
     if platform.settings.sandbox_enabled:
         built.append(build_sandbox(platform, corridor=catalogue.corridor).service)
-    return tuple(built)
+    return catalogue, tuple(built)
 
 
 def _application(

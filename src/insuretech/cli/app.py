@@ -1,0 +1,46 @@
+"""The ``insuretech`` command: registers the groups and turns known failures into one sentence."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from insuretech import __version__
+from insuretech.cli import contracts, dead_letters, keys, outbox, products, projections, sandbox
+from insuretech.cli.serve import migrate, serve
+from insuretech.kit.failures import Unusable
+
+app = typer.Typer(
+    name="insuretech",
+    help="An insurance marketplace: run it, look after it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve)
+app.command()(migrate)
+app.add_typer(products.commands, name="products")
+app.add_typer(outbox.commands, name="outbox")
+app.add_typer(dead_letters.commands, name="dead-letters")
+app.add_typer(projections.commands, name="projections")
+app.add_typer(keys.commands, name="keys")
+app.add_typer(sandbox.commands, name="sandbox")
+app.add_typer(contracts.commands, name="contracts")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False
+) -> None:
+    if version:
+        sys.stdout.write(f"{__version__}\n")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except Unusable as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)

@@ -1,0 +1,38 @@
+"""``insuretech contracts …``: what services agree on, as documents."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insuretech.cli.output import AsJson, tell
+
+commands = typer.Typer(help="What services agree on, as documents.", no_args_is_help=True)
+
+
+@commands.callback()
+def _group() -> None:
+    """Keeps ``asyncapi`` a subcommand although it is the only one."""
+
+
+@commands.command()
+def asyncapi(
+    output: Annotated[Path, typer.Option(help="Where to write it.")] = Path("docs/asyncapi.json"),
+    *,
+    check: Annotated[bool, typer.Option(help="Write nothing; fail when the file is not up to date.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the AsyncAPI document of all events."""
+    import msgspec
+
+    from insuretech.contracts.asyncapi import asyncapi_document
+
+    document = msgspec.json.format(msgspec.json.encode(asyncapi_document())) + b"\n"
+    changed = not output.exists() or output.read_bytes() != document
+    if changed and not check:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_bytes(document)
+    state = "is up to date" if not changed else "is out of date" if check else "written"
+    tell(f"{output}: {state}.", {"file": str(output), "changed": changed}, as_json=as_json)
+    if check and changed:
+        raise typer.Exit(1)
