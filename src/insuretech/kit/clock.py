@@ -1,12 +1,13 @@
 """Time as a dependency, so that deadlines can be tested without waiting for them."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 
 
+@runtime_checkable  # Litestar checks what it injects
 class Clock(Protocol):
     """Tells the time; always aware, always UTC."""
 
