@@ -109,7 +109,7 @@ def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
     )
     transport = _LateTransport()
     catalogue, services = _wire(platform, transport)
-    composition = Composition(Litestar([]), platform, services, (), catalogue)
+    composition = Composition(Litestar([], logging_config=None), platform, services, (), catalogue)
     composition.app = _application(settings, platform, services, composition)
     composition.databases = tuple(databases.values())
     transport.inner = httpx.ASGITransport(composition.app, raise_app_exceptions=False)  # type: ignore[arg-type]
