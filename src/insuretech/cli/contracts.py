@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from insuretech.cli.output import AsJson, tell
+from insuretech.kit.failures import Unusable
+
+
+class ContractBroken(Unusable):
+    """Events changed so that services of the last release cannot read them; a line for each change."""
+
 
 commands = typer.Typer(help="What services agree on, as documents.", no_args_is_help=True)
-
-
-@commands.callback()
-def _group() -> None:
-    """Keeps ``asyncapi`` a subcommand although it is the only one."""
 
 
 @commands.command()
@@ -36,3 +37,17 @@ def asyncapi(
     tell(f"{output}: {state}.", {"file": str(output), "changed": changed}, as_json=as_json)
     if check and changed:
         raise typer.Exit(1)
+
+
+@commands.command()
+def lock(*, as_json: AsJson = False) -> None:
+    """Agree on the events as they are now; refused when services of the last release could not read them."""
+    from insuretech.contracts.compatibility import agreed_schemas, breaking_changes, lock_file, locked_form
+    from insuretech.contracts.events import event_schemas
+
+    broken = breaking_changes(agreed_schemas(), event_schemas())
+    if broken:
+        raise ContractBroken("\n".join([*broken, "Give the topic a new version in place of changing this one."]))
+    path = Path(str(lock_file()))
+    path.write_bytes(locked_form())
+    tell(f"{path.name}: written.", {"file": str(path)}, as_json=as_json)
