@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +13,9 @@ from insuretech.kit.failures import Unusable
 
 class SettingsInvalid(Unusable):
     """A setting cannot be used; the message says which and why."""
+
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,13 +37,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     yookassa_shop_id: str = "sandbox"
     yookassa_secret_key: str = "sandbox-only-not-a-secret"  # noqa: S105 - accepted by the sandbox alone
     keyring_file: Path | None = None
-    quote_ttl: float = 24 * 3600.0
-    insurer_time_limit: float = 60.0
-    payment_deadline: float = 30 * 60.0
-    issue_recheck: float = 5.0
-    body_limit: int = 1024 * 1024
-    body_time_limit: float = 10.0
-    log_level: str = "INFO"
+    quote_ttl: Seconds = 24 * 3600.0
+    insurer_time_limit: Seconds = 60.0
+    payment_deadline: Seconds = 30 * 60.0
+    issue_recheck: Seconds = 5.0
+    body_limit: Annotated[int, msgspec.Meta(gt=0)] = 1024 * 1024
+    body_time_limit: Seconds = 10.0
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     @property
     def base_url(self) -> str:
@@ -68,6 +73,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from ``INSURETECH_<NAME>`` (``PORT``, ``HOST``, ``DATABASE_URL`` stand alone); fail loudly."""
     found: dict[str, str] = {}
     names = {field: _NAMES.get(field, f"INSURETECH_{field.upper()}") for field in Settings.__struct_fields__}
+    _refuse_unknown(environ, {*names.values(), *(f"{names[secret]}_FILE" for secret in _SECRETS)})
     for field, name in names.items():
         if name in environ:
             found[field] = environ[name]
@@ -80,11 +86,24 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsInvalid(f"The setting {names[place.rstrip('`')]} is wrong: {reason}.") from error
 
 
+def _refuse_unknown(environ: Mapping[str, str], known: set[str]) -> None:
+    """A misspelt setting would otherwise be a default that nobody asked for."""
+    for name in sorted(name for name in environ if name.startswith("INSURETECH_") and name not in known):
+        near = get_close_matches(name, known, 1, cutoff=0.85)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise SettingsInvalid(f"There is no setting {name}{hint}")
+
+
 def _read_secret(name: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        secret = path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise SettingsInvalid(f"{name}_FILE names {path}, which cannot be read: {error.strerror}") from error
+        raise SettingsInvalid(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsInvalid(f"{name}_FILE names {path}, which is not a text file.") from error
+    if not secret:
+        raise SettingsInvalid(f"{name}_FILE names {path}, which is empty.")
+    return secret
 
 
 def _decode(kind: type, value: object) -> object:
