@@ -14,15 +14,14 @@ from insuretech.catalogue.domain import ConsentText
 from insuretech.catalogue.osago.corridors import Corridors
 from insuretech.catalogue.pages import ProductList, ProductPage
 from insuretech.catalogue.places import PlaceList, Places
-from insuretech.catalogue.shelf import Shelf, Shelved
+from insuretech.catalogue.shelf import Shelf, Shelved, StoredAnswer
 from insuretech.contracts.tariffs import Corridor
 from insuretech.contracts.text import preferred_language
 from insuretech.kit.problems import NotFound, responses
-from insuretech.kit.web import UNCOMPRESSED, matches_etag
+from insuretech.kit.web import UNCOMPRESSED
 
 AnyRequest = Request[object, object, State]
 
-CACHEABLE = "public, max-age=60, stale-while-revalidate=300"
 _STORED = {UNCOMPRESSED: True}
 _NOT_MODIFIED = {304: ResponseSpec(None, description="You have this version already", generate_examples=False)}
 
@@ -46,7 +45,7 @@ class CorridorRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         **responses(),
     },
 )
-async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> Response[bytes]:
+async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> StoredAnswer:
     """Give out the list."""
     return stored(request, shelf.page("products"))
 
@@ -63,7 +62,7 @@ async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> R
         **responses(404),
     },
 )
-async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDependency[Shelf]) -> Response[bytes]:
+async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDependency[Shelf]) -> StoredAnswer:
     """Give out a product's page."""
     return stored(request, shelf.page(f"products/{code}"))
 
@@ -82,7 +81,7 @@ async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDep
 )
 async def consent_text(
     request: AnyRequest, code: FromPath[str], version: FromPath[str], shelf: NamedDependency[Shelf]
-) -> Response[bytes]:
+) -> StoredAnswer:
     """Give out a consent's text."""
     return stored(request, shelf.page(f"consents/{code}/{version}"))
 
@@ -99,7 +98,7 @@ async def consent_text(
         **responses(),
     },
 )
-async def osago_territories(request: AnyRequest, places: NamedDependency[Places]) -> Response[bytes]:
+async def osago_territories(request: AnyRequest, places: NamedDependency[Places]) -> StoredAnswer:
     """Give out the places."""
     return stored(request, places.today())
 
@@ -114,7 +113,7 @@ async def osago_territories(request: AnyRequest, places: NamedDependency[Places]
     ),
     tags=["products"],
     status_code=200,
-    responses=responses(413, 415, 422),
+    responses=responses(408, 413, 415, 422),
 )
 async def osago_corridor(
     request: AnyRequest, data: JSONBody[CorridorRequest], corridors: NamedDependency[Corridors]
@@ -125,18 +124,11 @@ async def osago_corridor(
     return Response(corridor, headers={"Cache-Control": "no-store", "Vary": "Accept-Language"})
 
 
-def stored(request: AnyRequest, page: Shelved | None) -> Response[bytes]:
-    """A shelved page as an answer, compressed for who takes it, or 304 for who has it; raises ``NotFound``."""
+def stored(request: AnyRequest, page: Shelved | None) -> StoredAnswer:
+    """A shelved page as an answer; raises ``NotFound``."""
     if page is None:
         raise NotFound
-    gzipped = "gzip" in request.headers.get("accept-encoding", "").lower()
-    etag = page.gzipped_etag if gzipped else page.etag
-    headers = {"ETag": etag, "Cache-Control": CACHEABLE, "Vary": "Accept-Encoding"}
-    if matches_etag(request, page.etag) or matches_etag(request, page.gzipped_etag):
-        return Response(b"", status_code=304, headers=headers)
-    if gzipped:
-        headers["Content-Encoding"] = "gzip"
-    return Response(page.gzipped if gzipped else page.body, media_type="application/json", headers=headers)
+    return page.answer(request.scope["headers"])
 
 
 def catalogue_router(shelf: Shelf, corridors: Corridors, places: Places) -> Router:

@@ -3,25 +3,68 @@
 import asyncio
 import contextlib
 import gzip
-from dataclasses import dataclass
+from collections.abc import Iterable
+
+from litestar.types import Receive, Scope, Send
 
 from insuretech.catalogue.ports import Page, PageSource
 
+CACHEABLE = b"public, max-age=60, stale-while-revalidate=300"
 
-@dataclass(frozen=True, slots=True)
+
+class StoredAnswer:
+    """A whole HTTP answer made beforehand; Litestar sends it as it is, at half the cost of a ``Response``."""
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._status = status
+        self._body = body
+        self._headers = tuple(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
+        """Send the answer; the messages are made anew each time, as those in between may write into them."""
+        await send({"type": "http.response.start", "status": self._status, "headers": list(self._headers)})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
 class Shelved:
-    """A page ready to leave, plain and compressed; the tags are as they stand in the header."""
+    """A page ready to leave, plain and compressed; each form has a tag of its own (RFC 9110, 8.8.3)."""
 
-    body: bytes
-    etag: str
-    gzipped: bytes
-    gzipped_etag: str
+    def __init__(self, page: Page) -> None:
+        gzipped = gzip.compress(page.body, compresslevel=9, mtime=0)
+        self._tags = (f'"{page.etag}"'.encode(), f'"{page.etag}-gzip"'.encode())
+        self._whole = (
+            StoredAnswer(200, page.body, _headers(self._tags[0], page.body)),
+            StoredAnswer(200, gzipped, [*_headers(self._tags[1], gzipped), (b"content-encoding", b"gzip")]),
+        )
+        self._unchanged = tuple(StoredAnswer(304, b"", _caching(tag)) for tag in self._tags)
+
+    def answer(self, headers: Iterable[tuple[bytes, bytes]]) -> StoredAnswer:
+        """Compressed for who takes it, 304 for who has it; ``headers`` are those of the request, in lower case."""
+        form, has_it = 0, False
+        for name, value in headers:
+            if name == b"accept-encoding" and _takes_gzip(value):
+                form = 1
+            elif name == b"if-none-match":
+                has_it = any(tag in value for tag in self._tags) or value.strip() == b"*"
+        return self._unchanged[form] if has_it else self._whole[form]
 
 
-def shelved(page: Page) -> Shelved:
-    """Compress once what is given out often; each form has a tag of its own (RFC 9110, 8.8.3)."""
-    gzipped = gzip.compress(page.body, compresslevel=9, mtime=0)
-    return Shelved(page.body, f'"{page.etag}"', gzipped, f'"{page.etag}-gzip"')
+def _takes_gzip(accept_encoding: bytes) -> bool:
+    return any(
+        part.strip().lower().startswith(b"gzip") and not part.replace(b" ", b"").lower().endswith((b";q=0", b";q=0.0"))
+        for part in accept_encoding.split(b",")
+    )
+
+
+def _caching(tag: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"etag", tag), (b"cache-control", CACHEABLE), (b"vary", b"Accept-Encoding")]
+
+
+def _headers(tag: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
+    length = str(len(body)).encode()
+    return [(b"content-type", b"application/json"), (b"content-length", length), *_caching(tag)]
 
 
 class Shelf:
@@ -47,7 +90,7 @@ class Shelf:
         stale = {path for path, tag in tags.items() if self._tags.get(path) != tag}
         fresh = {page.path: page for page in await self._source.pages(stale)} if stale else {}
         kept = {path: page for path, page in self._pages.items() if path in tags and path not in stale}
-        self._pages = kept | {path: shelved(page) for path, page in fresh.items()}
+        self._pages = kept | {path: Shelved(page) for path, page in fresh.items()}
         self._tags = {path: tag for path, tag in self._tags.items() if path in kept}
         self._tags |= {path: page.etag for path, page in fresh.items()}
 

@@ -9,6 +9,7 @@ from shutil import copytree
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -144,6 +145,27 @@ async def test_a_product_page_holds_all_a_client_needs(world: World) -> None:
     assert (consent["code"], consent["version"], consent["required"]) == ("personal-data", "1", True)
     assert consent["url"] == "/consents/personal-data/1"
     assert page["cancellation"]["refundable_share"] == "0.77"
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [
+        ("/api/v1/products", "/api/v1/products"),
+        ("/api/v1/products/osago", "/api/v1/products/{code}"),
+        ("/api/v1/products/mortgage", "/api/v1/products/{code}"),
+        ("/api/v1/products/travel", "/api/v1/products/{code}"),
+        ("/api/v1/products/osago/territories", "/api/v1/products/osago/territories"),
+        ("/api/v1/consents/news/1", "/api/v1/consents/{code}/{version}"),
+    ],
+)
+async def test_answers_are_what_the_description_says(world: World, path: str, operation: str) -> None:
+    """A client generated from the OpenAPI document must be able to read every stored page."""
+    document = (await world.get("/schema/openapi.json")).json()
+    content = document["paths"][operation]["get"]["responses"]["200"]["content"]
+    schema = {**content["application/json"]["schema"], "components": document["components"]}
+    answer = await world.get(path)
+    assert answer.headers["content-type"] == "application/json"
+    assert [error.message for error in jsonschema_rs.iter_errors(schema, answer.json())] == []
 
 
 async def test_consents_keep_their_text(world: World) -> None:
