@@ -291,7 +291,7 @@ def test_cyrillic_class_and_latin_plate_are_understood(corridors: Corridors, ord
         (date(2025, 12, 8), "6949-U"),
         (date(2025, 12, 9), "7204-U"),
         (date(2026, 6, 21), "7204-U"),
-        (date(2026, 6, 22), "7204-U, 7349-U"),
+        (date(2026, 6, 22), "7204-U"),  # 7349-U changed KT of one region alone, and is named there
     ],
 )
 def test_the_date_of_the_contract_chooses_the_edition(
@@ -299,6 +299,12 @@ def test_the_date_of_the_contract_chooses_the_edition(
 ) -> None:
     """A contract concluded on the eve of a change must be held to the old limits."""
     assert corridors.corridor(concluded_on, ordinary()).edition == edition
+
+
+def test_an_act_that_changed_one_region_is_named_there_alone(corridors: Corridors, ordinary: Answers) -> None:
+    """Who checks our figure against the law must be led to the act that it comes from."""
+    answers = ordinary(owner={"kind": "individual", "region": "Новосибирская область", "territory": "Новосибирск"})
+    assert corridors.corridor(date(2026, 6, 22), answers).edition == "7204-U, 7349-U"
 
 
 def value(corridor: Corridor, code: str) -> str | None:

@@ -17,6 +17,7 @@ from insuretech.catalogue.osago.tariff import (
     WHOLE_REGION,
     AgeAndExperience,
     Basis,
+    Edition,
     Rate,
     Tariff,
     TerritoryRate,
@@ -113,7 +114,13 @@ def calculate(tariff: Tariff, case: Case, on: date) -> Calculation:
         refusals["/vehicle/trailer"] = AnswerFault("/vehicle/trailer", "tariff-unavailable", text)
     if refusals:
         raise CorridorRefused(list(refusals.values()))
-    return Calculation(edition.name, tuple(factors))
+    return Calculation(_named(edition, factors), tuple(factors))
+
+
+def _named(edition: Edition, factors: list[Applied]) -> str:
+    """The edition, with every later act that one of the numbers comes from (KT of one region, say)."""
+    later = {factor.basis.directive for factor in factors if factor.basis.since > edition.since} - {edition.name}
+    return ", ".join([edition.name, *sorted(later)])
 
 
 def base_rate(tariff: Tariff, case: Case, on: date) -> Applied:

@@ -126,7 +126,7 @@ class ShortPolicy(Row):
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """An edition of the directive, named by the amending acts whose numbers it holds."""
+    """An edition of the directive, named by the amending act."""
 
     name: str
     since: date
