@@ -162,14 +162,15 @@ def _provider_answered(
 ) -> Change:
     match answer:
         case ProviderPayment():
-            return _payment_seen(purchase, answer, now)
+            return payment_seen(purchase, answer, now)
         case PaymentNotOpened():
             return payment_not_opened(purchase, answer.reason)
         case RefundFailed():
             return _refund_failed(purchase)
 
 
-def _payment_seen(purchase: Purchase, seen: ProviderPayment, now: datetime) -> Change:
+def payment_seen(purchase: Purchase, seen: ProviderPayment, now: datetime) -> Change:
+    """The purchase brought up to what the provider says of its payment."""
     if purchase.payment is None:
         raise MoveNotAllowed("a payment was seen that the order does not have")
     before = purchase.order.status
