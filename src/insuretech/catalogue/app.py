@@ -19,6 +19,7 @@ from insuretech.catalogue.shelf import Shelf
 from insuretech.catalogue.tables import messaging
 from insuretech.contracts.insurers import InsurerDirectory
 from insuretech.contracts.tariffs import Corridor, CorridorSource
+from insuretech.contracts.text import Language
 from insuretech.kit.db import Database
 from insuretech.kit.platform import Background, Platform, Service
 
@@ -73,8 +74,8 @@ def build(platform: Platform, *, insurers: InsurerDirectory) -> Catalogue:
 
 
 def _corridor_source(corridors: Corridors) -> CorridorSource:
-    async def corridor(concluded_on: date, answers: dict[str, Any]) -> Corridor:
-        return corridors.corridor(concluded_on, answers)
+    async def corridor(concluded_on: date, answers: dict[str, Any], language: Language = "ru") -> Corridor:
+        return corridors.corridor(concluded_on, answers, language=language)
 
     return corridor
 

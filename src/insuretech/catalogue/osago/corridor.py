@@ -87,8 +87,8 @@ class Calculation:
         )
 
 
-def calculate(tariff: Tariff, case: Case, on: date) -> Calculation:
-    """The corridor of a contract concluded ``on``; raises ``CorridorRefused`` with everything the tables lack."""
+def edition_on(tariff: Tariff, on: date) -> Edition:
+    """The edition a contract concluded that day goes by; raises ``CorridorRefused`` before the first we hold."""
     edition = tariff.edition(on)
     if edition is None:
         first = tariff.editions[0].since
@@ -97,6 +97,12 @@ def calculate(tariff: Tariff, case: Case, on: date) -> Calculation:
             f"We hold no tariffs for contracts concluded before {first.isoformat()}.",
         )
         raise CorridorRefused([AnswerFault("/concluded_on", "tariff-unavailable", text)])
+    return edition
+
+
+def calculate(tariff: Tariff, case: Case, on: date) -> Calculation:
+    """The corridor of a contract concluded ``on``; raises ``CorridorRefused`` with everything the tables lack."""
+    edition = edition_on(tariff, on)
     factors: list[Applied] = []
     refusals: dict[str, AnswerFault] = {}
     for factor in _FACTORS:

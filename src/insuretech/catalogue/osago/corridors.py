@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from insuretech.catalogue.osago.case import read_case
-from insuretech.catalogue.osago.corridor import CorridorRefused, calculate
+from insuretech.catalogue.osago.corridor import CorridorRefused, calculate, edition_on
 from insuretech.catalogue.osago.files import load_tariff, packaged_tables
 from insuretech.catalogue.osago.tariff import Tariff
 from insuretech.contracts.answers import AnswerCheck, AnswerFault
@@ -35,10 +35,11 @@ class Corridors:
         faults = self._check.faults(answers)
         if faults:
             raise Invalid(errors=_told(faults, language, prefix))
-        case, faults = read_case(answers, concluded_on)
-        if faults:
-            raise Invalid(errors=_told(faults, language, prefix))
         try:
+            edition_on(self.tariff, concluded_on)  # first, as on such a day every driver would seem too young
+            case, faults = read_case(answers, concluded_on)
+            if faults:
+                raise Invalid(errors=_told(faults, language, prefix))
             return calculate(self.tariff, case, concluded_on).told(language)
         except CorridorRefused as refused:
             detail = " ".join(fault.text.in_language(language) for fault in refused.faults)
