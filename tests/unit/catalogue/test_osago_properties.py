@@ -121,3 +121,54 @@ def classed(corridors: Corridors, ordinary: Answers, on: date, kbm_class: str) -
     """The corridor of the ordinary car with a driver of one class."""
     driver = {"birth_date": "1970-01-01", "licence_since": "1990-01-01", "kbm_class": kbm_class}
     return corridors.corridor(on, ordinary(drivers={"list": [driver]}))
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.sampled_from(["", "0", "М"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+LEAVES = [
+    ("vehicle",),
+    ("vehicle", "category"),
+    ("vehicle", "power_hp"),
+    ("vehicle", "max_mass_kg"),
+    ("vehicle", "unfriendly_state"),
+    ("owner", "region"),
+    ("owner", "territory"),
+    ("drivers", "limited"),
+    ("drivers", "list"),
+    ("drivers", "list", 0),
+    ("drivers", "list", 0, "birth_date"),
+    ("drivers", "list", 0, "kbm_class"),
+    ("use",),
+    ("use", "months"),
+    ("use", "days"),
+    ("surprise",),
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(on=st.dates(), leaf=st.sampled_from(LEAVES), hostile=anything)
+def test_nothing_a_client_sends_breaks_the_calculation(
+    corridors: Corridors, ordinary: Answers, on: date, leaf: tuple[str | int, ...], hostile: object
+) -> None:
+    """Whatever stands in an answer, the caller gets a corridor or is told what is wrong, never an internal error."""
+    answers: Any = ordinary()
+    place = answers
+    for step in leaf[:-1]:
+        place = place[step]
+    place[leaf[-1]] = hostile
+    try:
+        corridors.corridor(on, answers)
+    except (Invalid, TariffUnavailable) as refused:
+        pointers = [error.pointer for error in refused.errors]
+    else:
+        pointers = ["/none"]
+    assert pointers
+    assert all(pointer == "" or pointer.startswith("/") for pointer in pointers)
