@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
 from litestar.config.compression import CompressionConfig
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
@@ -16,16 +17,24 @@ from insuretech.kit.settings import Settings
 from insuretech.kit.web import UNCOMPRESSED, problem_handler
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+FailureHandler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
+_FOR_PROGRAMS = ("/api/", "/partner/", "/sandbox/api/", "/schema", "/healthz", "/metrics")
 
 
 def application(
-    routes: Sequence[ControllerRouterHandler], settings: Settings, lifespan: Sequence[Lifespan] = ()
+    routes: Sequence[ControllerRouterHandler],
+    settings: Settings,
+    lifespan: Sequence[Lifespan] = (),
+    failure_page: FailureHandler | None = None,
 ) -> Litestar:
-    """An ASGI application of these routes; ``lifespan`` wraps the time it runs."""
+    """An ASGI application of these routes; ``lifespan`` wraps the time it runs.
+
+    ``failure_page`` answers people who open an address that is not there; programs get a problem document.
+    """
     return Litestar(
         routes,
         lifespan=list(lifespan),
-        exception_handlers={Exception: problem_handler(settings.base_url)},
+        exception_handlers={Exception: _failures(problem_handler(settings.base_url), failure_page)},
         middleware=[
             DefineMiddleware(RequestGuard, size=settings.body_limit, seconds=settings.body_time_limit),
             JsonBodies,
@@ -43,3 +52,17 @@ def application(
         logging_config=None,
         request_max_body_size=None,
     )
+
+
+def _failures(for_programs: FailureHandler, for_people: FailureHandler | None) -> FailureHandler:
+    """Chooses by address and by what the caller says it understands."""
+    if for_people is None:
+        return for_programs
+
+    def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        reads_pages = "text/html" in request.headers.get("accept", "")
+        if reads_pages and not request.url.path.startswith(_FOR_PROGRAMS):
+            return for_people(request, error)
+        return for_programs(request, error)
+
+    return handle

@@ -142,4 +142,5 @@ def _application(
 
     routes = [route for service in services for route in service.routes]
     probes = operations_routes(services, platform, composition.loops.down)
-    return application([*routes, *probes], settings, [running])
+    failure_page = next((service.failure_page for service in services if service.failure_page), None)
+    return application([*routes, *probes], settings, [running], failure_page)

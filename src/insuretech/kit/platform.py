@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
+from litestar import Request, Response
 from litestar.types import ControllerRouterHandler
 
 from insuretech.kit.clock import Clock
@@ -50,5 +52,7 @@ class Service:
     messaging: MessagingTables | None = None
     projections: Mapping[str, Callable[[], Awaitable[int]]] = field(default_factory=dict)
     """Rebuilds a projection from its source; gives the number of entries."""
+    failure_page: Callable[[Request[Any, Any, Any], Exception], Response[Any]] | None = None
+    """Shows people what went wrong at an address that nobody has."""
     reencrypt: Callable[[], Awaitable[int]] | None = None
     """Re-encrypts personal data under the current key; gives the number of rows changed."""

@@ -21,10 +21,9 @@ _PAYMENT_PAGES = "https://yoomoney.ru"
 
 @dataclass(frozen=True)
 class Storefront:
-    """The built site; ``failure_page`` renders an error for people where no route of the site was met."""
+    """The built site."""
 
     service: Service
-    failure_page: object
 
 
 def build(
@@ -51,8 +50,8 @@ def build(
         keyring=platform.keyring,
         public_url=settings.public_url.rstrip("/"),
     )
-    service = Service(name="storefront", routes=site_routes(desk, assets))
-    return Storefront(service=service, failure_page=page_of_failure(desk))
+    routes = site_routes(desk, assets)
+    return Storefront(Service(name="storefront", routes=routes, failure_page=page_of_failure(desk)))
 
 
 def pay_hosts(settings: Settings) -> tuple[str, ...]:

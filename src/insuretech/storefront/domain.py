@@ -429,11 +429,12 @@ def _number(kind: Any, digits: str, text: str) -> Any:
 
 def iso_date(text: str) -> str:
     """``15.03.1990`` as ``1990-03-15``; anything else unchanged."""
-    found = re.fullmatch(r"\s*(\d{1,2})[./\s-](\d{1,2})[./\s-](\d{4})\s*", text)
+    found = re.fullmatch(r"\s*(\d{1,2})[./\s-](\d{1,2})[./\s-](\d{4})\s*|(\d\d)(\d\d)(\d{4})", text)
     if found is None:
         return text.strip()
     try:
-        return date(int(found[3]), int(found[2]), int(found[1])).isoformat()
+        day, month, year = (int(part) for part in found.groups() if part)
+        return date(year, month, day).isoformat()
     except ValueError:
         return text.strip()
 

@@ -12,6 +12,7 @@ from litestar import Response
 from insuretech.contracts.text import Text
 from insuretech.kit.problems import all_problems
 from insuretech.kit.tracing import current_trace_id
+from insuretech.storefront.api_reference import operations
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.ports import Refused
 from insuretech.storefront.specimens import design_context
@@ -128,6 +129,11 @@ class Info:
         ]
         context = {"policy": policy, "mood": mood, "headline": headline, "sentence": sentence, "facts": facts}
         return await self._desk.page(visit, "verify.html", context)
+
+    async def api_reference(self, visit: Visit) -> Response[Any]:
+        """The API's operations, from its own description."""
+        resources = operations(await self._desk.marketplace.description())
+        return await self._desk.page(visit, "api.html", {"resources": resources})
 
     async def problems(self, visit: Visit) -> Response[Any]:
         pages = [self._problem(visit, slug) for slug in sorted(all_problems())]

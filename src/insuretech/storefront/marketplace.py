@@ -110,6 +110,9 @@ class HttpMarketplace:
     async def verification(self, code: str) -> Verification:
         return await self._send("GET", f"/api/v1/verify/{_safe(code)}", Verification)
 
+    async def description(self) -> dict[str, Any]:
+        return await self._kept_or("/schema/openapi.json", dict[str, Any])
+
     async def _kept_or(self, path: str, kind: type[T]) -> T:
         """What was read a moment ago, or a fresh answer."""
         kept = self._kept.get(path)

@@ -1,5 +1,6 @@
 """Addresses of the site. Every handler hands over to the page that knows; failures become pages, too."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +44,7 @@ def site_routes(desk: Desk, assets: Assets) -> list[Router]:
     return [pages, Router("/static", route_handlers=[_static(assets)], include_in_schema=False)]
 
 
-def page_of_failure(desk: Desk) -> Any:
+def page_of_failure(desk: Desk) -> Callable[[AnyRequest, Exception], Page]:
     """Turns whatever went wrong into a page for people."""
     info = Info(desk)
 
@@ -187,6 +188,10 @@ def _info(desk: Desk, info: Info) -> list[Any]:
     async def verify(request: AnyRequest, code: str) -> Page:
         return await info.verify(desk.visit(request), code)
 
+    @get("/docs")
+    async def api_reference(request: AnyRequest) -> Page:
+        return await info.api_reference(desk.visit(request))
+
     @get("/problems")
     async def problems(request: AnyRequest) -> Page:
         return await info.problems(desk.visit(request))
@@ -195,7 +200,7 @@ def _info(desk: Desk, info: Info) -> list[Any]:
     async def problem(request: AnyRequest, slug: str) -> Page:
         return await info.problem(desk.visit(request), slug)
 
-    return [how_we_rank, privacy, about, design, consent, verify, problems, problem]
+    return [api_reference, how_we_rank, privacy, about, design, consent, verify, problems, problem]
 
 
 def _preferences(desk: Desk) -> Any:

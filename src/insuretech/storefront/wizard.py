@@ -130,18 +130,21 @@ class Wizard:
             drawn = blocks(product.question_set, roots, _with_entries(product, answers, form), {}, visit.language)
             answers = read_answers(drawn, lambda name: form.many(name) if form.has(name) else None, answers)
             answers = typed(product.question_set, answers)
-        return answers
+        return self._check(product).tidied(answers)
 
     def _filled(self, product: Product, answers: Answers, visit: Visit) -> Filled:
-        key = (product.code, product.version)
-        check = self._checks.get(key)
-        if check is None:
-            self._checks[key] = check = AnswerCheck(product.question_set)
+        check = self._check(product)
         ready = check.tidied(pruned(product.question_set, typed(product.question_set, answers)))
         faults = {
             fault.pointer: fault.text.in_language(visit.language) for fault in check.faults(ready, self._desk.today())
         }
         return Filled(product, answers, ready, faults)
+
+    def _check(self, product: Product) -> AnswerCheck:
+        key = (product.code, product.version)
+        if key not in self._checks:
+            self._checks[key] = AnswerCheck(product.question_set)
+        return self._checks[key]
 
     async def _step(self, visit: Visit, filled: Filled, number: int, check: bool) -> Response[bytes]:
         product = filled.product

@@ -251,6 +251,9 @@ class FakeMarketplace:
             status="issued",
         )
 
+    async def description(self) -> dict[str, Any]:
+        return {"paths": {"/api/v1/products": {"get": {"summary": "What is sold", "responses": {}}}}}
+
     def _mine(self, thing: UUID, token: str) -> None:
         if not token or self.owners.get(thing) != token:
             raise _NOT_FOUND
