@@ -1,0 +1,309 @@
+"""The store in memory and the one on PostgreSQL do the same: what unit tests rely on holds for real."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from insuretech.contracts.money import Money
+from insuretech.kit.db import Database
+from insuretech.kit.idempotency import Scope, StoredAnswer
+from insuretech.kit.ids import new_id
+from insuretech.kit.problems import IdempotencyKeyReused
+from insuretech.quotes.domain import LineStatus, OfferStatus, QuoteStatus
+from insuretech.quotes.ports import (
+    AllEnded,
+    Ending,
+    LateAnswer,
+    Line,
+    NewOffer,
+    Progress,
+    Quote,
+    QuoteEvent,
+    Transaction,
+)
+from insuretech.quotes.queries import ProductCache
+from insuretech.quotes.repository import transactions
+from tests.unit.quotes.fake_store import FakeDatabase
+from tests.unit.quotes.specimens import NOW, line, product, quote
+
+LONG_AGO = NOW - timedelta(days=1)
+
+
+@pytest.fixture(params=["memory", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Transaction:
+    """Both stores, one after the other."""
+    if request.param == "memory":
+        return FakeDatabase().transaction
+    database: Callable[[str], Database] = request.getfixturevalue("database")
+    return transactions(database("quotes"), ProductCache())
+
+
+async def kept(store: Transaction, *insurers: str, engine: object = None) -> tuple[Quote, list[Line]]:
+    """A stored quote with queued lines."""
+    new = quote()
+    new_lines = [line(new, insurer) for insurer in insurers]
+    async with store() as transaction:
+        await transaction.add_quote(new, new_lines, engine)  # type: ignore[arg-type]
+    return new, new_lines
+
+
+def ending(of: Line, outcome: LineStatus, before: LineStatus = LineStatus.SENT) -> Ending:
+    """A line's last step."""
+    return Ending(line_id=of.id, insurer=of.insurer, before=before, outcome=outcome, reason=None)
+
+
+def an_offer(of: Line, quote_id: object, **changes: object) -> NewOffer:
+    """An offer on a line."""
+    offer = NewOffer(
+        id=new_id(),
+        quote_id=of.quote_id,
+        line_id=of.id,
+        insurer=of.insurer,
+        offer_number="N-1",
+        premium=Money(Decimal("5000.10")),
+        expires_at=NOW + timedelta(hours=1),
+    )
+    assert offer.quote_id == quote_id
+    return msgspec.structs.replace(offer, **changes)
+
+
+async def test_a_quote_comes_back_as_it_was_kept(store: Transaction) -> None:
+    """After a restart insurers would be asked about something else, or held against another corridor."""
+    new, [only] = await kept(store, "one")
+    async with store() as transaction:
+        assert await transaction.quotes({new.id, new_id()}) == {new.id: new}
+        assert await transaction.line(only.id) == only
+        assert await transaction.line(new_id()) is None
+
+
+async def test_a_step_is_taken_once(store: Transaction) -> None:
+    """Two processes that end the same line would count it twice and complete the quote too early."""
+    engine = new_id()
+    _, [one, two] = await kept(store, "one", "two", engine=engine)
+    async with store() as transaction:
+        ids = [one.id, two.id]
+        assert await transaction.mark(ids, LineStatus.QUEUED, LineStatus.SENT, engine) == set(ids)
+        assert await transaction.mark(ids, LineStatus.QUEUED, LineStatus.SENT, engine) == set()
+        assert await transaction.mark(ids, LineStatus.SENT, LineStatus.PENDING, new_id()) == set()
+    endings = [ending(one, LineStatus.DECLINED), ending(two, LineStatus.OFFERED, LineStatus.PENDING)]
+    async with store() as transaction:
+        assert await transaction.end_lines(endings, NOW) == {one.id}
+        assert await transaction.end_lines(endings, NOW) == set()
+        found = await transaction.line(one.id)
+        assert found is not None
+        assert found.status is LineStatus.DECLINED
+
+
+async def test_events_are_numbered_without_gaps_to_the_last(store: Transaction) -> None:
+    """A resumed stream would skip an event or never end."""
+    new, _ = await kept(store, "one", "two", "three")
+    async with store() as transaction:
+        first = await transaction.advance(new.id, ended=2, offers=1, closing=QuoteStatus.COMPLETED)
+        assert first == Progress(status=QuoteStatus.COLLECTING, last_event=2, offers=1)
+        last = await transaction.advance(new.id, ended=1, offers=1, closing=QuoteStatus.COMPLETED)
+        assert last == Progress(status=QuoteStatus.COMPLETED, last_event=4, offers=2)
+
+
+async def test_a_quote_without_lines_is_closed_by_nothing(store: Transaction) -> None:
+    """A product without connected insurers would collect for ever."""
+    new, _ = await kept(store)
+    async with store() as transaction:
+        closed = await transaction.advance(new.id, ended=0, offers=0, closing=QuoteStatus.COMPLETED)
+    assert closed == Progress(status=QuoteStatus.COMPLETED, last_event=1, offers=0)
+
+
+async def test_nothing_of_a_failed_transaction_stays(store: Transaction) -> None:
+    """A quote would be half-written: shown, but with nobody asked."""
+    new = quote()
+
+    async def half() -> None:
+        async with store() as transaction:
+            await transaction.add_quote(new, [line(new, "one")], None)
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        await half()
+    async with store() as transaction:
+        assert await transaction.quotes({new.id}) == {}
+
+
+async def test_lines_of_the_living_are_left_alone_and_those_of_the_dead_taken_over(store: Transaction) -> None:
+    """Two processes would work on one line, or nobody on the lines of a dead one."""
+    living, dead, taker = new_id(), new_id(), new_id()
+    async with store() as transaction:
+        await transaction.beat(living, 60)
+        await transaction.beat(dead, 0.05)
+    _, [of_living] = await kept(store, "one", engine=living)
+    _, [of_dead] = await kept(store, "one", engine=dead)
+    _, [of_nobody] = await kept(store, "one")
+    _, [of_unknown] = await kept(store, "one", engine=new_id())
+    async with store() as transaction:
+        await transaction.mark([of_living.id], LineStatus.QUEUED, LineStatus.SENT, living)
+    await asyncio.sleep(0.1)
+    async with store() as transaction:
+        claimed = await transaction.claim(taker, 10, LONG_AGO)
+        assert {each.id for each in claimed} == {of_dead.id, of_nobody.id, of_unknown.id}
+    async with store() as transaction:
+        await transaction.beat(taker, 60)
+        assert await transaction.claim(new_id(), 10, LONG_AGO) == []
+
+
+async def test_an_engine_finds_what_it_forgot(store: Transaction) -> None:
+    """A line lost by a fault in a living process would never end."""
+    engine = new_id()
+    async with store() as transaction:
+        await transaction.beat(engine, 60)
+    _, [begun, _] = await kept(store, "one", "two", engine=engine)
+    async with store() as transaction:
+        await transaction.mark([begun.id], LineStatus.QUEUED, LineStatus.SENT, engine)
+        assert [each.insurer for each in await transaction.claim(engine, 10, LONG_AGO)] == ["two"]
+        overdue = await transaction.claim(engine, 10, begun.deadline + timedelta(seconds=1))
+        assert {each.insurer for each in overdue} == {"one", "two"}
+
+
+async def test_claims_are_bounded_and_urgent_ones_first(store: Transaction) -> None:
+    """After an outage a process would take on more than it can hold, or begin with those that can wait."""
+    new = quote()
+    lines = [line(new, f"i{limit}", limit=limit) for limit in (30, 10, 20)]
+    async with store() as transaction:
+        await transaction.add_quote(new, lines, None)
+    async with store() as transaction:
+        claimed = await transaction.claim(new_id(), 2, LONG_AGO)
+        assert {each.insurer for each in claimed} == {"i10", "i20"}
+
+
+async def test_a_retired_engine_hands_back_what_is_unfinished(store: Transaction) -> None:
+    """At every deployment buyers would wait for a lease to lapse."""
+    engine = new_id()
+    async with store() as transaction:
+        await transaction.beat(engine, 60)
+    _, [done, open_one] = await kept(store, "one", "two", engine=engine)
+    async with store() as transaction:
+        await transaction.end_lines([ending(done, LineStatus.UNAVAILABLE, LineStatus.QUEUED)], NOW)
+        await transaction.retire(engine)
+        assert [each.id for each in await transaction.claim(new_id(), 10, LONG_AGO)] == [open_one.id]
+
+
+async def test_only_the_first_late_answer_of_a_given_up_line_is_kept(store: Transaction) -> None:
+    """An answered line would be marked late, or the statistics of lateness show the last repetition."""
+    _, [answered, given_up] = await kept(store, "one", "two")
+    late = LateAnswer(outcome=LineStatus.OFFERED, premium=Money(Decimal("1.00")))
+    async with store() as transaction:
+        queued = LineStatus.QUEUED
+        await transaction.end_lines(
+            [ending(answered, LineStatus.DECLINED, queued), ending(given_up, LineStatus.TIMED_OUT, queued)], NOW
+        )
+        assert not await transaction.keep_late(answered.id, late, NOW)
+        assert await transaction.keep_late(given_up.id, late, NOW)
+        assert not await transaction.keep_late(given_up.id, late, NOW)
+
+
+async def test_offers_are_kept_with_their_life_cycle(store: Transaction) -> None:
+    """An offer would come back with another price, or forget which order holds it."""
+    new, [only] = await kept(store, "one")
+    offer, order = an_offer(only, new.id), new_id()
+    async with store() as transaction:
+        await transaction.add_offers([offer], NOW)
+        found = await transaction.offer(offer.id)
+        assert found is not None
+        assert (found.premium, found.offer_number, found.cycle.status) == (offer.premium, "N-1", OfferStatus.ACTIVE)
+        await transaction.keep_offer(offer.id, found.cycle.reserved(order, NOW))
+    async with store() as transaction:
+        again = await transaction.offer_of_line(only.id)
+        assert again is not None
+        assert (again.cycle.status, again.cycle.order_id, again.cycle.ordered_at) == (OfferStatus.RESERVED, order, NOW)
+        assert await transaction.offer(new_id()) is None
+
+
+async def test_a_line_has_one_current_offer(store: Transaction) -> None:
+    """After a change of price the old offer would still be followed."""
+    new, [only] = await kept(store, "one")
+    old, fresh = an_offer(only, new.id), an_offer(only, new.id, offer_number="N-2")
+    async with store() as transaction:
+        await transaction.add_offers([old], NOW)
+        found = await transaction.offer(old.id)
+        assert found is not None
+        await transaction.keep_offer(old.id, found.cycle.repriced())
+        await transaction.add_offers([fresh], NOW)
+        current = await transaction.offer_of_line(only.id)
+        assert current is not None
+        assert current.id == fresh.id
+
+
+async def test_only_free_offers_past_their_time_expire(store: Transaction) -> None:
+    """An offer somebody is paying for would be taken away, or an old one be sold."""
+    new, [one, two, three] = await kept(store, "one", "two", "three")
+    free, held = an_offer(one, new.id), an_offer(two, new.id)
+    later = an_offer(three, new.id, expires_at=NOW + timedelta(hours=3))
+    async with store() as transaction:
+        await transaction.add_offers([free, held, later], NOW)
+        found = await transaction.offer(held.id)
+        assert found is not None
+        await transaction.keep_offer(held.id, found.cycle.reserved(new_id(), NOW))
+        assert await transaction.expire_offers(NOW + timedelta(hours=2), 10) == 1
+        statuses = []
+        for offer in (free, held, later):
+            after = await transaction.offer(offer.id)
+            assert after is not None
+            statuses.append(after.cycle.status)
+        assert statuses == [OfferStatus.EXPIRED, OfferStatus.RESERVED, OfferStatus.ACTIVE]
+
+
+async def test_a_callback_is_handled_once(store: Transaction) -> None:
+    """A repeated callback would be followed every time, or one we failed to follow never again."""
+    reference, digest = new_id(), b"d" * 32
+    async with store() as transaction:
+        assert await transaction.open_callback(reference, digest, NOW)
+        assert await transaction.open_callback(reference, digest, NOW)
+        await transaction.close_callback(reference, digest, NOW)
+        assert not await transaction.open_callback(reference, digest, NOW)
+        assert await transaction.open_callback(reference, b"e" * 32, NOW)
+
+
+async def test_products_change_and_go(store: Transaction) -> None:
+    """The old questions would still be asked after a new version, or a withdrawn product still be sold."""
+    async with store() as transaction:
+        await transaction.put_product(product("one"), NOW)
+        await transaction.put_product(product("one", "two", version="2"), NOW)
+        found = await transaction.product_on_sale("osago")
+        assert found is not None
+        assert found.definition == product("one", "two", version="2")
+    async with store() as transaction:
+        await transaction.put_product(product("three", version="2"), NOW)
+        found = await transaction.product_on_sale("osago")
+        assert found is not None
+        assert found.definition.insurers == ("three",)
+        await transaction.withdraw_product("osago")
+        assert await transaction.product_on_sale("osago") is None
+
+
+async def test_requests_are_remembered_with_their_answer(store: Transaction) -> None:
+    """A retry would make a second quote."""
+    scope = Scope(client="anonymous", route="POST /api/v1/quotes", key="k")
+    async with store() as transaction:
+        assert await transaction.begin_request(scope, b"body", NOW) is None
+        await transaction.finish_request(scope, StoredAnswer(201, b"answer"))
+    async with store() as transaction:
+        assert await transaction.begin_request(scope, b"body", NOW) == StoredAnswer(201, b"answer")
+        with pytest.raises(IdempotencyKeyReused):
+            await transaction.begin_request(scope, b"other", NOW)
+
+
+async def test_old_quotes_are_forgotten_unless_something_was_bought(store: Transaction) -> None:
+    """Answers of people who left would be kept for ever, or those of a policyholder be gone before the policy."""
+    (left, _), (bought, [of_bought]) = await kept(store, "one"), await kept(store, "one")
+    offer = an_offer(of_bought, bought.id)
+    event = QuoteEvent(sequence=1, kind="completed", data=AllEnded(status=QuoteStatus.COMPLETED, offers=0))
+    async with store() as transaction:
+        await transaction.add_events(left.id, [event])
+        await transaction.add_offers([offer], NOW)
+        found = await transaction.offer(offer.id)
+        assert found is not None
+        await transaction.keep_offer(offer.id, found.cycle.reserved(new_id(), NOW).consumed(new_id()))
+        assert await transaction.forget(NOW + timedelta(days=90), 10) == 0
+        assert await transaction.forget(NOW + timedelta(days=92), 10) == 1
+        assert set(await transaction.quotes({left.id, bought.id})) == {bought.id}
