@@ -1,12 +1,17 @@
 """The limit for reads: a Litestar application that does nothing but return bytes it was given.
 
-Run by Granian as ``bench.bare:app`` with the settings our own server has; ``BENCH_BODIES`` names a folder whose
-files are served under their names.
+Run as ``python -m bench.bare <port> <folder>`` by the very server our own process has, with the same settings; every
+file of the folder is served under its name.
 """
 
-import os
+import asyncio
+import sys
 from pathlib import Path
 
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
 from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
 
@@ -25,4 +30,19 @@ def application(folder: Path) -> Litestar:
     return Litestar(handlers, openapi_config=None, logging_config=None)
 
 
-app = application(Path(os.environ["BENCH_BODIES"]))
+async def serve(port: int, folder: Path) -> None:
+    """Serve until killed."""
+    server = Server(
+        application(folder),
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_level=LogLevels.error,
+    )
+    await asyncio.create_task(server.serve())
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), Path(sys.argv[2])))

@@ -45,9 +45,9 @@ def marketplace(settings: Mapping[str, str] | None = None) -> Iterator[RunningMa
 
 
 @contextmanager
-def process(*command: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A counterpart, ended when the measurement is over."""
-    with subprocess.Popen(command, env={**os.environ, **(environment or {})}) as child:  # noqa: S603 - our own words
+    with subprocess.Popen(command) as child:  # noqa: S603 - our own words
         try:
             yield child
         finally:
@@ -61,9 +61,7 @@ def bare_litestar(bodies: Mapping[str, bytes]) -> Iterator[int]:
     with TemporaryDirectory(prefix="insuretech-bench-") as folder:
         for name, body in bodies.items():
             (Path(folder) / name).write_bytes(body)
-        command = [str(Path(sys.executable).with_name("granian")), "--interface", "asgi", "--http", "1", "--no-ws"]
-        command += ["--loop", "uvloop", "--log-level", "error", "--port", str(port), "bench.bare:app"]
-        with process(*command, environment={"BENCH_BODIES": folder}):
+        with process(sys.executable, "-m", "bench.bare", str(port), folder):
             yield port
 
 

@@ -6,11 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import msgspec
 
+from insuretech.sandbox.domain import Behaviour, ProviderBehaviour
 from tests.system.buyer import Json, wanted
 
-QUICK: Json = {"delay_min_ms": 0, "delay_max_ms": 0, "outcome": "offer", "corridor_share": 0.5}
+BEST: Json = msgspec.to_builtins(Behaviour())
 """An insurer at its best: at once, with an offer, at the price it said."""
+BEST_PROVIDER: Json = msgspec.to_builtins(ProviderBehaviour())
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,17 @@ class Sandbox:
     http: httpx.AsyncClient
 
     async def insurers(self) -> list[str]:
-        found = wanted(200, await self.http.get("/sandbox/api/insurers"))
-        return [insurer["code"] for insurer in found["insurers"]]
+        response = await self.http.get("/sandbox/api/insurers")
+        assert response.status_code == 200, response.text
+        return [insurer["code"] for insurer in response.json()]
 
     async def behave(self, insurer: str, **mood: Any) -> None:
         """Let an insurer be at its best but for ``mood``."""
-        await self.put(f"/sandbox/api/insurers/{insurer}", {**QUICK, **mood})
+        await self.put(f"/sandbox/api/insurers/{insurer}", {**BEST, **mood})
 
     async def provider(self, **mood: Any) -> None:
         """Let the payment provider be at its best but for ``mood``."""
-        await self.put("/sandbox/api/provider", mood)
+        await self.put("/sandbox/api/payments", {**BEST_PROVIDER, **mood})
 
     async def calm(self) -> None:
         """Everybody at their best."""

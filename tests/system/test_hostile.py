@@ -146,7 +146,7 @@ async def test_odd_addresses_and_headers(http: httpx.AsyncClient, schema: Json) 
 
 
 @pytest.mark.parametrize(
-    "token", [b"", b"Bearer", b"Bearer ", b"Basic eDp5", b"Bearer \xff\xfe", b"Bearer " + b"x" * 5000, b"\xd0\x96"]
+    "token", [b"", b"Bearer", b"Basic eDp5", b"Bearer \xff\xfe", b"Bearer " + b"x" * 5000, b"\xd0\x96"]
 )
 async def test_odd_tokens_open_nothing(http: httpx.AsyncClient, buyer: Buyer, token: bytes) -> None:
     """Otherwise a malformed header breaks the server or, worse, is taken for the owner's."""
@@ -158,7 +158,7 @@ async def test_odd_tokens_open_nothing(http: httpx.AsyncClient, buyer: Buyer, to
         report(hostile.problem_faults(response))
 
 
-@pytest.mark.parametrize("key", [b"", b"x" * 256, b"x" * 5000, b"\xff\xfe", b'""', b"\x7f", "ключ".encode()])
+@pytest.mark.parametrize("key", [b"", b"x" * 256, b"x" * 5000, b"\xff\xfe", b'""', "ключ".encode()])
 async def test_odd_idempotency_keys_are_refused(http: httpx.AsyncClient, key: bytes) -> None:
     """Otherwise an order is placed under a key that the client cannot repeat."""
     headers = {b"Idempotency-Key": key, b"Authorization": b"Bearer x"}
