@@ -20,7 +20,7 @@ class BreakerState(StrEnum):
 class Breaker:
     """Opens after ``failures`` in a row; ``pause`` seconds later lets a single probe through.
 
-    Used as ``breaker.before()`` then ``succeeded()`` or ``failed()``; ``abandoned()`` when a probe was cancelled.
+    Every call is ``probe = before()``, and then exactly one of ``succeeded()``, ``failed()`` and ``abandoned(probe)``.
     """
 
     def __init__(self, *, failures: int = 5, pause: float = 10.0, clock: Callable[[], float] = monotonic) -> None:
@@ -38,12 +38,13 @@ class Breaker:
         waited = self._clock() - self._opened_at >= self._pause
         return BreakerState.HALF_OPEN if waited or self._probing else BreakerState.OPEN
 
-    def before(self) -> None:
-        """Ask leave to send; raises ``BreakerOpen``."""
+    def before(self) -> bool:
+        """Ask leave to send: True for the probe, on which it depends how things go on. Raises ``BreakerOpen``."""
         state = self.state
         if state is BreakerState.OPEN or (state is BreakerState.HALF_OPEN and self._probing):
             raise BreakerOpen
         self._probing = state is BreakerState.HALF_OPEN
+        return self._probing
 
     def succeeded(self) -> None:
         self._failed = 0
@@ -56,5 +57,7 @@ class Breaker:
             self._opened_at = self._clock()
         self._probing = False
 
-    def abandoned(self) -> None:
-        self._probing = False
+    def abandoned(self, probe: bool) -> None:
+        """The call was cancelled and proves nothing; an older call than the probe leaves the probe alone."""
+        if probe:
+            self._probing = False

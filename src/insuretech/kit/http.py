@@ -9,6 +9,7 @@ from insuretech.kit.breaker import Breaker, BreakerOpen
 from insuretech.kit.tracing import current_trace_id
 
 MAX_ANSWER = 4 * 1024 * 1024
+_OF_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class NotSent(Exception):
@@ -52,7 +53,7 @@ class Outbound:
     ) -> httpx.Response:
         """Send one request and read its whole answer."""
         try:
-            self.breaker.before()
+            probe = self.breaker.before()
         except BreakerOpen as error:
             raise NotSent("the breaker is open") from error
         try:
@@ -61,7 +62,7 @@ class Outbound:
             self.breaker.failed()
             raise
         except BaseException:
-            self.breaker.abandoned()
+            self.breaker.abandoned(probe)
             raise
         if response.status_code >= 500:
             self.breaker.failed()
@@ -77,16 +78,28 @@ class Outbound:
         try:
             async with asyncio.timeout(time_limit), self._slots:
                 sent = True
-                return await self._client.request(
+                async with self._client.stream(
                     method,
                     f"{self._base_url}{path}",
                     content=content,
                     headers={**trace, **(headers or {})},
                     timeout=httpx.Timeout(time_limit, connect=min(3.0, time_limit)),
-                )
+                ) as response:
+                    return await _read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(type(error).__name__) from error
         except TimeoutError as error:
             raise (NoAnswer if sent else NotSent)("time limit") from error
         except httpx.HTTPError as error:
             raise NoAnswer(type(error).__name__) from error
+
+
+async def _read(response: httpx.Response) -> httpx.Response:
+    """The whole answer in memory; one that is larger than any honest answer is as good as none."""
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > MAX_ANSWER:
+            raise NoAnswer(f"an answer over {MAX_ANSWER} bytes")
+    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_WIRE]
+    return httpx.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)

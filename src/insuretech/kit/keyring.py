@@ -60,7 +60,7 @@ class Keyring:
             if not path.exists():
                 cls.generate().save(path)
             ring = cls(*_read(path))
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
+        except (KeyringInvalid, OSError, ValueError, msgspec.MsgspecError) as error:
             raise KeyringInvalid(f"The key file {path} cannot be used: {error}.") from error
         ring._path = path
         return ring
@@ -71,7 +71,8 @@ class Keyring:
             current=self.current, keys={name: base64.b64encode(key).decode() for name, key in self._keys.items()}
         )
         part = path.with_suffix(".part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        part.unlink(missing_ok=True)  # one left by a crash would lend us its permissions
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(msgspec.json.encode(content))
             file.flush()
             os.fsync(file.fileno())

@@ -54,6 +54,7 @@ class LiveHub:
     def __init__(self, queue_size: int = 64) -> None:
         self._size = queue_size
         self._channels: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._closed = False
 
     def publish(self, channel: str, message: object) -> None:
         for subscription in self._channels.get(channel, ()):
@@ -63,6 +64,8 @@ class LiveHub:
     def subscribe(self, channel: str) -> Iterator[Subscription]:
         subscription = Subscription(self._size)
         self._channels[channel].add(subscription)
+        if self._closed:
+            subscription.close()
         try:
             yield subscription
         finally:
@@ -72,7 +75,8 @@ class LiveHub:
                 del self._channels[channel]
 
     def close(self) -> None:
-        """Tell every listener that the process is stopping."""
+        """Tell every listener that the process is stopping, also those still to come."""
+        self._closed = True
         for listeners in self._channels.values():
             for subscription in listeners:
                 subscription.close()
