@@ -6,7 +6,7 @@ from insuretech.contracts.policies import PolicyPaper
 from insuretech.kit.db import Database
 from insuretech.orders.policyholders import PolicyholderVault
 from insuretech.orders.ports import OfferSource
-from insuretech.orders.queries import policy_to_print
+from insuretech.orders.queries import own_policy, policy_to_print
 from insuretech.orders.views import Views
 
 
@@ -18,6 +18,11 @@ class PolicyPapers:
         self._vault = vault
         self._offers = offers
         self._views = views
+
+    async def policy_id(self, number: str, owner: str) -> UUID | None:
+        """The owner's policy of this number."""
+        found = await own_policy(self._database, owner, number)
+        return None if found is None or found.policy is None else found.policy.id
 
     async def paper(self, policy_id: UUID) -> PolicyPaper | None:
         """Everything the document shows, or None when there is no such policy."""

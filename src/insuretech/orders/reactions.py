@@ -1,25 +1,29 @@
 """What orders do when others publish something: keep copies of offers and products, learn of printed documents."""
 
+from collections.abc import Callable
+
 from insuretech.contracts.events import DocumentReady, OfferReceived, ProductPublished
 from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Envelope
-from insuretech.kit.messaging import Reaction
-from insuretech.orders.ports import ProductTerms
-from insuretech.orders.repository import OrderStore, TermsCache
-from insuretech.orders.tables import messaging
+from insuretech.kit.messaging import MessagingTables, Reaction
+from insuretech.orders.ports import ProductTerms, Store
 
 
 class PolicyNotHeardOf(Exception):
     """A document speaks of a policy we do not have; it becomes a dead letter with this reason."""
 
 
-def reactions(database: Database, terms_known: TermsCache) -> tuple[Reaction, ...]:
-    """All consumers of this service."""
+class OrderReactions:
+    """The handlers; ``store`` opens the store on the connection of a reaction."""
 
-    async def keep_offer(connection: Connection, event: OfferReceived, _: Envelope) -> None:
-        await OrderStore(connection, terms_known).keep_offer(event)
+    def __init__(self, store: Callable[[Connection], Store]) -> None:
+        self._store = store
 
-    async def keep_terms(connection: Connection, event: ProductPublished, envelope: Envelope) -> None:
+    async def on_offer(self, connection: Connection, event: OfferReceived, _: Envelope) -> None:
+        await self._store(connection).keep_offer(event)
+
+    async def on_product(self, connection: Connection, event: ProductPublished, envelope: Envelope) -> None:
+        """A product that is withdrawn stays: quotes already given stand."""
         definition = event.definition
         terms = ProductTerms(
             code=definition.code,
@@ -28,14 +32,16 @@ def reactions(database: Database, terms_known: TermsCache) -> tuple[Reaction, ..
             consents=definition.consents,
             cancellation=definition.cancellation,
         )
-        await OrderStore(connection, terms_known).put_terms(terms, envelope.occurred_at)
+        await self._store(connection).put_terms(terms, envelope.occurred_at)
 
-    async def attach_document(connection: Connection, event: DocumentReady, _: Envelope) -> None:
-        if not await OrderStore(connection, terms_known).attach_document(event.policy_id, event.document_id):
+    async def on_document(self, connection: Connection, event: DocumentReady, _: Envelope) -> None:
+        if not await self._store(connection).attach_document(event.policy_id, event.document_id):
             raise PolicyNotHeardOf(str(event.policy_id))
 
-    return (
-        Reaction("orders.offers", (OfferReceived,), database, messaging, keep_offer),
-        Reaction("orders.products", (ProductPublished,), database, messaging, keep_terms),
-        Reaction("orders.documents", (DocumentReady,), database, messaging, attach_document),
-    )
+    def all(self, database: Database, tables: MessagingTables) -> tuple[Reaction, ...]:
+        """The consumers, as the relay wants them."""
+        return (
+            Reaction("orders.offers", (OfferReceived,), database, tables, self.on_offer),
+            Reaction("orders.products", (ProductPublished,), database, tables, self.on_product),
+            Reaction("orders.documents", (DocumentReady,), database, tables, self.on_document),
+        )

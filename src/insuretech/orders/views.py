@@ -1,6 +1,7 @@
 """Orders, policies and cancellations as the API shows them."""
 
 from datetime import date, datetime
+from typing import Literal
 from urllib.parse import quote
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from insuretech.orders.domain.lifecycle import (
     PolicyStatus,
 )
 from insuretech.orders.domain.purchase import Cancellation, Payment, Policy, Purchase
+
+PublicStatus = Literal["not_started", "on_risk", "expired", "cancelled"]
 
 
 class InsurerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,12 +128,11 @@ class VerifiedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What anybody with the code of a policy may see: no personal data."""
 
     number: str
-    insurer: InsurerView
-    product: str
-    product_title: Text
+    insurer: Text
+    product: Text
     starts_on: date
     ends_on: date
-    status: str
+    status: PublicStatus
 
 
 class Views:
@@ -180,9 +182,8 @@ class Views:
     def verified(self, policy: Policy, product_title: Text, now: datetime) -> VerifiedPolicy:
         return VerifiedPolicy(
             number=policy.number,
-            insurer=self.insurer(policy.insurer),
-            product=policy.product,
-            product_title=product_title,
+            insurer=self.insurer(policy.insurer).name,
+            product=product_title,
             starts_on=policy.starts_on,
             ends_on=policy.ended_on or policy.ends_on,
             status=_public_status(policy, legal_date(now)),
@@ -238,9 +239,8 @@ def _payment(payment: Payment, order: OrderStatus) -> PaymentView:
     )
 
 
-def _public_status(policy: Policy, today: date) -> str:
-    """``not_started``, ``on_risk``, ``expired`` or ``cancelled``, as of today."""
-    if policy.ended_on is not None and today > policy.ended_on:
+def _public_status(policy: Policy, today: date) -> PublicStatus:
+    if policy.ended_on is not None:
         return "cancelled"
     if policy.on_risk(today):
         return "on_risk"
