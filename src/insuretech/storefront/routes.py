@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 from litestar import Request, Response, Router, get, post
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery
 
 from insuretech.kit.problems import Problem
 from insuretech.storefront.assets import IMMUTABLE, Assets
@@ -72,7 +73,7 @@ def _shop(desk: Desk, shop: Shop) -> list[Any]:
         return await shop.home(desk.visit(request))
 
     @get("/products/{code:str}")
-    async def product(request: AnyRequest, code: str) -> Page:
+    async def product(request: AnyRequest, code: FromPath[str]) -> Page:
         return await shop.product(desk.visit(request), code)
 
     return [home, product]
@@ -80,15 +81,17 @@ def _shop(desk: Desk, shop: Shop) -> list[Any]:
 
 def _wizard(desk: Desk, wizard: Wizard) -> list[Any]:
     @get("/products/{code:str}/start")
-    async def show(request: AnyRequest, code: str, step: str = "", check: str = "") -> Page:
+    async def show(
+        request: AnyRequest, code: FromPath[str], step: FromQuery[str] = "", check: FromQuery[str] = ""
+    ) -> Page:
         return await wizard.show(desk.visit(request), code, step, check == "1")
 
     @post("/products/{code:str}/start")
-    async def take(request: AnyRequest, code: str, step: str = "") -> Page:
+    async def take(request: AnyRequest, code: FromPath[str], step: FromQuery[str] = "") -> Page:
         return await wizard.take(desk.visit(request), code, step)
 
     @post("/products/{code:str}/corridor", status_code=200)
-    async def corridor(request: AnyRequest, code: str) -> Page:
+    async def corridor(request: AnyRequest, code: FromPath[str]) -> Page:
         return await wizard.corridor(desk.visit(request), code)
 
     return [show, take, corridor]
@@ -96,15 +99,15 @@ def _wizard(desk: Desk, wizard: Wizard) -> list[Any]:
 
 def _offers(desk: Desk, offers: Offers) -> list[Any]:
     @get("/quotes/{quote_id:uuid}")
-    async def quote(request: AnyRequest, quote_id: UUID, sort: str = "price") -> Page:
+    async def quote(request: AnyRequest, quote_id: FromPath[UUID], sort: FromQuery[str] = "price") -> Page:
         return await offers.page(desk.visit(request), quote_id, sort)
 
     @get("/quotes/{quote_id:uuid}/offers")
-    async def board(request: AnyRequest, quote_id: UUID, sort: str = "price") -> Page:
+    async def board(request: AnyRequest, quote_id: FromPath[UUID], sort: FromQuery[str] = "price") -> Page:
         return await offers.board(desk.visit(request), quote_id, sort)
 
     @get("/quotes/{quote_id:uuid}/compare")
-    async def compare(request: AnyRequest, quote_id: UUID) -> Page:
+    async def compare(request: AnyRequest, quote_id: FromPath[UUID]) -> Page:
         chosen = [part for value in request.query_params.getall("offers", []) for part in value.split(",")]
         return await offers.compare(desk.visit(request), quote_id, chosen)
 
@@ -113,27 +116,27 @@ def _offers(desk: Desk, offers: Offers) -> list[Any]:
 
 def _purchase(desk: Desk, purchase: Purchase) -> list[Any]:
     @get("/offers/{offer_id:uuid}/order")
-    async def order_form(request: AnyRequest, offer_id: UUID, quote: UUID) -> Page:
+    async def order_form(request: AnyRequest, offer_id: FromPath[UUID], quote: FromQuery[UUID]) -> Page:
         return await purchase.order_form(desk.visit(request), offer_id, quote)
 
     @post("/offers/{offer_id:uuid}/order")
-    async def place(request: AnyRequest, offer_id: UUID, quote: UUID) -> Page:
+    async def place(request: AnyRequest, offer_id: FromPath[UUID], quote: FromQuery[UUID]) -> Page:
         return await purchase.place(desk.visit(request), offer_id, quote)
 
     @post("/orders/{order_id:uuid}/price-consent")
-    async def consent_to_price(request: AnyRequest, order_id: UUID) -> Page:
+    async def consent_to_price(request: AnyRequest, order_id: FromPath[UUID]) -> Page:
         return await purchase.consent_to_price(desk.visit(request), order_id)
 
     @post("/orders/{order_id:uuid}/payment")
-    async def pay(request: AnyRequest, order_id: UUID) -> Page:
+    async def pay(request: AnyRequest, order_id: FromPath[UUID]) -> Page:
         return await purchase.pay(desk.visit(request), order_id)
 
     @get("/orders/{order_id:uuid}/cancellation")
-    async def cancellation(request: AnyRequest, order_id: UUID) -> Page:
+    async def cancellation(request: AnyRequest, order_id: FromPath[UUID]) -> Page:
         return await purchase.cancellation(desk.visit(request), order_id)
 
     @post("/orders/{order_id:uuid}/cancellation", status_code=200)
-    async def cancel(request: AnyRequest, order_id: UUID) -> Page:
+    async def cancel(request: AnyRequest, order_id: FromPath[UUID]) -> Page:
         return await purchase.cancel(desk.visit(request), order_id)
 
     return [order_form, place, consent_to_price, pay, cancellation, cancel]
@@ -145,19 +148,19 @@ def _orders(desk: Desk, purchase: Purchase) -> list[Any]:
         return await purchase.all_orders(desk.visit(request))
 
     @get("/orders/{order_id:uuid}")
-    async def order(request: AnyRequest, order_id: UUID) -> Page:
+    async def order(request: AnyRequest, order_id: FromPath[UUID]) -> Page:
         return await purchase.order(desk.visit(request), order_id)
 
     @get("/orders/{order_id:uuid}/state")
-    async def state(request: AnyRequest, order_id: UUID, seen: str = "") -> Page:
+    async def state(request: AnyRequest, order_id: FromPath[UUID], seen: FromQuery[str] = "") -> Page:
         return await purchase.state(desk.visit(request), order_id, seen)
 
     @get("/orders/{order_id:uuid}/policy.pdf")
-    async def document(request: AnyRequest, order_id: UUID) -> Page:
+    async def document(request: AnyRequest, order_id: FromPath[UUID]) -> Page:
         return await purchase.document(desk.visit(request), order_id)
 
     @get("/found/{token:str}")
-    async def found(request: AnyRequest, token: str) -> Page:
+    async def found(request: AnyRequest, token: FromPath[str]) -> Page:
         return await purchase.found(desk.visit(request), token)
 
     return [all_orders, order, state, document, found]
@@ -181,11 +184,11 @@ def _info(desk: Desk, info: Info) -> list[Any]:
         return await info.design(desk.visit(request))
 
     @get("/consents/{code:str}/{version:str}")
-    async def consent(request: AnyRequest, code: str, version: str) -> Page:
+    async def consent(request: AnyRequest, code: FromPath[str], version: FromPath[str]) -> Page:
         return await info.consent(desk.visit(request), code, version)
 
     @get("/verify/{code:str}")
-    async def verify(request: AnyRequest, code: str) -> Page:
+    async def verify(request: AnyRequest, code: FromPath[str]) -> Page:
         return await info.verify(desk.visit(request), code)
 
     @get("/docs")
@@ -197,7 +200,7 @@ def _info(desk: Desk, info: Info) -> list[Any]:
         return await info.problems(desk.visit(request))
 
     @get("/problems/{slug:str}")
-    async def problem(request: AnyRequest, slug: str) -> Page:
+    async def problem(request: AnyRequest, slug: FromPath[str]) -> Page:
         return await info.problem(desk.visit(request), slug)
 
     return [api_reference, how_we_rank, privacy, about, design, consent, verify, problems, problem]
@@ -223,7 +226,7 @@ def _preferences(desk: Desk) -> Any:
 
 def _static(assets: Assets) -> Any:
     @get("/{name:path}")
-    async def static(request: AnyRequest, name: str) -> Response[bytes]:
+    async def static(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
         asset = assets.find(str(name).lstrip("/"))
         if asset is None:
             raise HTTPException(status_code=404)
