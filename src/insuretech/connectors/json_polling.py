@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TypeVar
-from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -63,8 +62,8 @@ class JsonPolling:
         return await self._ask("GET", f"/v2/orders/{reference}/policy", _POLICY_STATE)
 
     async def end_policy(self, reference: UUID, policy_number: str, refund: Money) -> port.EndAnswer:
-        path = f"/v2/policies/{quote(policy_number, safe='')}/terminations/{reference}"
-        return await self._ask("PUT", path, _TERMINATION, {"refundKopecks": _kopecks(refund)})
+        body = {"policyNumber": policy_number, "refundKopecks": _kopecks(refund)}
+        return await self._ask("PUT", f"/v2/terminations/{reference}", _TERMINATION, body)
 
     def verify_callback(self, body: bytes, signature: str) -> UUID | None:  # noqa: ARG002 - this dialect has none
         return None

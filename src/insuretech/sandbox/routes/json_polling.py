@@ -54,6 +54,7 @@ class _Order(msgspec.Struct, rename="camel"):
 
 
 class _Termination(msgspec.Struct, rename="camel"):
+    policy_number: str
     refund_kopecks: int
 
 
@@ -97,12 +98,11 @@ def polling_routes(desk: Desk, secret: str) -> Router:
         await read(request, code, type(None))
         return _answer(await desk.issue_state(code, _DIALECT, reference))
 
-    @put("/policies/{number:str}/terminations/{reference:uuid}")
-    async def terminate(
-        request: AnyRequest, code: FromPath[str], number: FromPath[str], reference: FromPath[UUID]
-    ) -> Response[bytes]:
+    @put("/terminations/{reference:uuid}")
+    async def terminate(request: AnyRequest, code: FromPath[str], reference: FromPath[UUID]) -> Response[bytes]:
         asked = await read(request, code, _Termination)
-        return _answer(await desk.end_policy(code, _DIALECT, reference, number, _money(asked.refund_kopecks)))
+        refund = _money(asked.refund_kopecks)
+        return _answer(await desk.end_policy(code, _DIALECT, reference, asked.policy_number, refund))
 
     return Router(
         "/sandbox/insurers/{code:str}/v2",

@@ -40,7 +40,7 @@ class _Confirmation(msgspec.Struct):
     return_url: Annotated[str, Meta(max_length=2048)]
 
 
-class _MethodData(msgspec.Struct):
+class _MethodData(msgspec.Struct, frozen=True):
     type: Method
 
 

@@ -1,0 +1,203 @@
+"""The sandbox alone, served over a real socket, with someone who takes what it sends."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import msgspec
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from litestar import Request, Response, post
+from litestar.params import FromPath
+from sqlalchemy.engine import make_url
+
+from insuretech.compose.database import create_database
+from insuretech.compose.edge import application
+from insuretech.contracts.money import Money
+from insuretech.contracts.tariffs import Corridor
+from insuretech.kit.db import Database
+from insuretech.kit.embedded_postgres import EmbeddedPostgres
+from insuretech.kit.http import new_client
+from insuretech.kit.ids import new_id
+from insuretech.kit.keyring import Keyring
+from insuretech.kit.live import LiveHub
+from insuretech.kit.migrations import service_url
+from insuretech.kit.platform import Platform, Service
+from insuretech.kit.settings import Settings
+from insuretech.sandbox.app import build
+
+SECRET = "a secret of this test"
+LOWEST, HIGHEST = Money(Decimal(4000)), Money(Decimal(8000))
+OSAGO: dict[str, Any] = {
+    "vehicle": {"category": "B", "power_hp": "87", "plate": "А123ВС77", "trailer": False},
+    "owner": {"kind": "individual", "region": "Москва", "territory": "Москва"},
+    "drivers": {"limited": True, "list": [{"birth_date": "1990-05-05", "licence_since": "2010-06-07"}]},
+    "use": {"starts_on": "2027-02-01", "months": 12},
+}
+"""Answers with every kind of value a dialect has to carry."""
+
+
+class SkippingClock:
+    """The real time, moved forward at will."""
+
+    def __init__(self) -> None:
+        self.skipped = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.skipped
+
+    def skip(self, **by: float) -> None:
+        self.skipped += timedelta(**by)
+
+
+@dataclass(frozen=True)
+class Received:
+    """A callback or notification that came."""
+
+    path: str
+    body: bytes
+    signature: str
+
+    @property
+    def told(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+@dataclass
+class RunningSandbox:
+    """The sandbox being served; ``answers`` are the statuses its messages get, then 200."""
+
+    url: str
+    clock: SkippingClock
+    http: httpx.AsyncClient
+    service: Service
+    received: list[Received] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+
+    async def calm(self) -> None:
+        """Empty books, everyone by character, the real time, and nothing received."""
+        self.clock.skipped = timedelta()
+        response = await self.http.post(f"{self.url}/sandbox/api/reset", json={"books": True})
+        assert response.status_code == 204, response.text
+        self.received.clear()
+        self.answers.clear()
+
+    async def behave(self, code: str, **behaviour: object) -> None:
+        """Set some of a behaviour; ``payments`` is the provider."""
+        path = "payments" if code == "payments" else f"insurers/{code}"
+        response = await self.http.put(f"{self.url}/sandbox/api/{path}", json=behaviour)
+        assert response.status_code == 200, response.text
+
+    async def books(self) -> Any:
+        return (await self.http.get(f"{self.url}/sandbox/api/books")).json()
+
+    async def calls(self, code: str) -> Any:
+        return (await self.http.get(f"{self.url}/sandbox/api/calls", params={"insurer": code})).json()
+
+    async def messages(self, count: int, within: float = 5.0) -> list[Received]:
+        """What has come, once there are so many."""
+        await eventually(lambda: len(self.received) >= count, within)
+        return self.received
+
+
+async def eventually(holds: Callable[[], bool], within: float = 5.0) -> None:
+    """Wait until a condition comes true; fail when it does not in time."""
+    async with asyncio.timeout(within):
+        while not holds():  # noqa: ASYNC110 - what is waited for happens on the other side of a socket
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def sandbox_on_a_copy(postgres: EmbeddedPostgres, migrated: str) -> AsyncIterator[RunningSandbox]:
+    """A sandbox for all tests of a module, on a database of its own that goes with the server."""
+    admin = make_url(postgres.dsn(database=f"sandbox_{new_id().hex}"))
+    await create_database(admin, template=migrated)
+    database = Database("sandbox", service_url(admin, "sandbox"), pool_size=4)
+    try:
+        async with running_sandbox(lambda _: database) as running:
+            yield running
+    finally:
+        await database.dispose()
+
+
+@asynccontextmanager
+async def running_sandbox(database: Callable[[str], Database]) -> AsyncIterator[RunningSandbox]:
+    """Serve the sandbox on a free port until the block is left."""
+    port = _free_port()
+    settings = Settings(port=port, sandbox_secret=SECRET, yookassa_secret_key=SECRET)
+    client, clock = new_client(), SkippingClock()
+    platform = Platform(
+        settings=settings,
+        clock=clock,
+        keyring=Keyring.generate(),
+        http=client,
+        live=LiveHub(),
+        database=database,
+    )
+    service = build(platform, corridor=_corridor).service
+    sandbox = RunningSandbox(settings.base_url, clock, client, service)
+    server = Server(
+        application([*service.routes, *_takers(sandbox)], settings),
+        port=port,
+        interface=Interfaces.ASGINL,
+        log_enabled=False,
+        websockets=False,
+    )
+    tasks = [asyncio.create_task(server.serve())]
+    try:
+        for hook in service.on_start:
+            await hook()
+        tasks += [asyncio.create_task(background.run()) for background in service.background]  # type: ignore[arg-type]
+        await _answering(sandbox)
+        yield sandbox
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await client.aclose()
+
+
+async def _corridor(_: date, answers: dict[str, Any]) -> Corridor:
+    assert answers["vehicle"]["category"] == "B"
+    return Corridor(edition="of this test", min=LOWEST, max=HIGHEST, factors=())
+
+
+def _takers(sandbox: RunningSandbox) -> list[Any]:
+    async def take(request: Request[Any, Any, Any]) -> Response[None]:
+        body = await request.body()
+        sandbox.received.append(Received(request.url.path, body, request.headers.get("x-signature", "")))
+        return Response(None, status_code=sandbox.answers.pop(0) if sandbox.answers else 200)
+
+    @post("/callbacks/{code:str}")
+    async def callback(request: Request[Any, Any, Any], code: FromPath[str]) -> Response[None]:  # noqa: ARG001
+        return await take(request)
+
+    @post("/api/v1/payments/notifications")
+    async def notification(request: Request[Any, Any, Any]) -> Response[None]:
+        return await take(request)
+
+    return [callback, notification]
+
+
+async def _answering(sandbox: RunningSandbox) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await sandbox.http.get(f"{sandbox.url}/sandbox/api/payments")
+            except httpx.ConnectError:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
