@@ -16,7 +16,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 
 def show(rows: Iterable[object], *, title: str, as_json: bool, columns: Sequence[str] = ()) -> None:
     """Print structures or mappings of one kind as a table or as a JSON array; ``columns`` chooses for people only."""
-    found: list[Mapping[str, Any]] = [msgspec.to_builtins(row, builtin_types=(datetime, Decimal)) for row in rows]
+    found: list[Mapping[str, Any]] = [
+        msgspec.to_builtins(row, builtin_types=(datetime, Decimal), enc_hook=_plain) for row in rows
+    ]
     if as_json:
         print_json(found)
         return
@@ -43,6 +45,13 @@ def tell(sentence: str, document: Mapping[str, object], *, as_json: bool) -> Non
 def print_json(document: object) -> None:
     """One JSON document, indented, with a line end."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
+
+
+def _plain(value: object) -> object:
+    """JSON that was kept as it came."""
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    raise NotImplementedError(type(value))
 
 
 def _as_text(value: object) -> str:

@@ -1,0 +1,219 @@
+"""The commands that look after a marketplace, as programs and people call them."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+from sqlalchemy.engine import URL
+
+from insuretech.cli import session
+from insuretech.cli.app import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has run."""
+
+    code: int
+    said: str
+    complained: str
+
+    def document(self) -> Any:
+        """What it printed for programs."""
+        assert self.code == 0, self.complained
+        return msgspec.json.decode(self.said)
+
+
+Command = Callable[..., Ended]
+Sql = Callable[..., Any]
+
+
+@pytest.fixture
+def insuretech(
+    admin_url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs ``insuretech`` on the test's database, in this process as that is ten times as quick."""
+    address = admin_url.set(drivername="postgresql").render_as_string(hide_password=False)
+    # The log would stay bound to what pytest captures in this test.
+    monkeypatch.setattr(session, "configure_logging", lambda _: None)
+    settings = {"DATABASE_URL": address, "INSURETECH_HOME": str(tmp_path), "NO_COLOR": "1", "COLUMNS": "120"}
+
+    def run(*arguments: str, **more: str) -> Ended:
+        for name, value in (settings | more).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["insuretech", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def sql(admin_url: URL) -> Sql:
+    """Looks at the database, or changes it behind the commands' back; gives the first row."""
+
+    async def ask(statement: str, *values: object) -> Any:
+        connection = await asyncpg.connect(
+            host=str(admin_url.query["host"]), user=admin_url.username, database=admin_url.database
+        )
+        try:
+            return await connection.fetchrow(statement, *values)
+        finally:
+            await connection.close()
+
+    return lambda statement, *values: asyncio.run(ask(statement, *values))
+
+
+def test_products_are_loaded_and_listed(insuretech: Command) -> None:
+    """Otherwise nobody can put a product on sale."""
+    loaded = (insuretech("products", "load", "--json")).document()
+    listed = (insuretech("products", "list", "--json")).document()
+
+    assert {product["outcome"] for product in loaded} == {"published"}
+    assert {product["code"] for product in listed} == {product["code"] for product in loaded} >= {"osago"}
+    for_people = insuretech("products", "list")
+    assert "osago" in for_people.said
+    assert "{" not in for_people.said
+
+
+def test_faults_in_product_files_are_told_by_line(insuretech: Command, tmp_path: Path) -> None:
+    """Otherwise the person who wrote the product searches for the slip alone."""
+    (tmp_path / "mine" / "products").mkdir(parents=True)
+    (tmp_path / "mine" / "consents").mkdir()
+    (tmp_path / "mine" / "products" / "flat.yaml").write_text("code: flat\nversion: [\n")
+
+    ended = insuretech("products", "load", str(tmp_path / "mine"))
+
+    assert ended.code == 1
+    assert ended.complained.startswith("flat.yaml:")
+    assert "Traceback" not in ended.complained
+
+
+def test_outbox_is_counted_and_sent_again(insuretech: Command, sql: Sql) -> None:
+    """Otherwise nobody sees that events pile up, and a consumer that lost its data gets nothing back."""
+    insuretech("products", "load")
+    before = outbox_of_catalogue(insuretech)
+    assert before["waiting"] > 0
+    assert before["oldest"]
+
+    sql("update catalogue.outbox set published_at = now()")
+    assert (outbox_of_catalogue(insuretech))["waiting"] == 0
+    future = (insuretech("outbox", "replay", "catalogue", "--since", "2200-01-01", "--json")).document()
+    assert future["events"] == 0
+    again = (
+        insuretech("outbox", "replay", "catalogue", "--type", "catalogue.product.v1.published", "--json")
+    ).document()
+
+    assert again["events"] == before["waiting"]
+    assert outbox_of_catalogue(insuretech) == before
+
+
+def outbox_of_catalogue(insuretech: Command) -> dict[str, Any]:
+    """The catalogue's line of ``outbox status``."""
+    states = (insuretech("outbox", "status", "--json")).document()
+    return next(dict(state) for state in states if state["service"] == "catalogue")
+
+
+def test_a_service_that_is_none_is_refused(insuretech: Command) -> None:
+    """Otherwise a slip in the name looks like success."""
+    ended = insuretech("outbox", "replay", "catalog")
+
+    assert ended.code == 2
+    assert "catalogue" in ended.complained
+
+
+def test_dead_letters_are_listed_shown_and_replayed(insuretech: Command, sql: Sql) -> None:
+    """Otherwise a message that failed once is lost for good."""
+    insuretech("products", "load")
+    letter = bury_a_product(sql)
+
+    listed = (insuretech("dead-letters", "list", "--json")).document()
+    assert [(one["id"], one["reason"]) for one in listed] == [(letter, "it was tired")]
+    shown = (insuretech("dead-letters", "show", letter)).document()
+    assert shown[0]["envelope"]["payload"]["definition"]["code"]
+    assert (insuretech("dead-letters", "replay")).code == 2
+    assert (insuretech("dead-letters", "replay", str(uuid4()))).code == 2
+
+    assert (insuretech("dead-letters", "replay", letter, "--json")).document() == {"tried": 1, "handled": 1}
+    assert (insuretech("dead-letters", "list", "--json")).document() == []
+    assert sql("select count(*) from quotes.products")[0] == 1
+
+
+def bury_a_product(sql: Sql) -> str:
+    """Let quotes have given up on one product event; the letter's id."""
+    event = dict(sql("select id, type, topic, key, occurred_at, trace_id, payload from catalogue.outbox limit 1"))
+    letter = uuid4()
+    sql(
+        "insert into quotes.dead_letters (id, consumer, event_id, type, envelope, reason, attempts) "
+        "values ($1, 'quotes.products', $2, $3, $4, 'it was tired', 5)",
+        letter,
+        event["id"],
+        event["type"],
+        msgspec.json.encode({**event, "payload": msgspec.json.decode(event["payload"])}),
+    )
+    return str(letter)
+
+
+def test_a_letter_that_fails_again_stays(insuretech: Command, sql: Sql) -> None:
+    """Otherwise a script takes a replay for success and the message is gone."""
+    insuretech("products", "load")
+    letter = bury_a_product(sql)
+    sql("update quotes.dead_letters set consumer = 'quotes.nobody'")
+
+    ended = insuretech("dead-letters", "replay", "--all", "--json")
+
+    assert ended.code == 1
+    assert msgspec.json.decode(ended.said) == {"tried": 1, "handled": 0}
+    assert [one["id"] for one in (insuretech("dead-letters", "list", "--json")).document()] == [letter]
+
+
+def test_projections_are_rebuilt(insuretech: Command, sql: Sql) -> None:
+    """Otherwise pages that were lost or are wrong stay so until the next change of a product."""
+    insuretech("products", "load")
+
+    rebuilt = (insuretech("projections", "rebuild", "catalogue.pages", "--json")).document()
+
+    assert rebuilt[0]["entries"] == sql("select count(*) from catalogue.product_pages")[0] > 0
+    unknown = insuretech("projections", "rebuild", "catalogue.leaves")
+    assert unknown.code == 2
+    assert "catalogue.pages" in unknown.complained
+
+
+def test_keys_are_rotated(insuretech: Command) -> None:
+    """Otherwise a key that leaked stays in use."""
+    first = (insuretech("keys", "rotate", "--json")).document()
+    second = (insuretech("keys", "rotate", "--json")).document()
+
+    assert (first["current"], second["current"]) == ("k2", "k3")
+    assert {"quotes", "orders"} <= set(second["reencrypted"])
+
+
+def test_migrations_may_be_run_at_any_time(insuretech: Command) -> None:
+    """Otherwise a deployment that runs them first fails when there is nothing to do."""
+    assert "orders" in (insuretech("migrate", "--json")).document()["services"]
+
+
+def test_sandbox_without_a_marketplace_is_said_in_one_sentence(insuretech: Command) -> None:
+    """Otherwise the person reads a stack trace and not that it has to be started."""
+    ended = insuretech("sandbox", "books", PORT="1")
+
+    assert ended.code == 1
+    assert ended.complained == (
+        "No marketplace answers at http://127.0.0.1:1/sandbox/api/books: start it with `insuretech serve`.\n"
+    )
+
+
+def test_words_are_completed(insuretech: Command) -> None:
+    """Otherwise TAB in the shell does nothing."""
+    ended = insuretech(_INSURETECH_COMPLETE="complete_bash", COMP_WORDS="insuretech pro", COMP_CWORD="1")
+
+    assert ended.said.split() == ["products", "projections"]
