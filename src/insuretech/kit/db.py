@@ -36,6 +36,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
+            hide_parameters=True,  # they may be personal, and errors are logged
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
             connect_args={"server_settings": {"application_name": service, "jit": "off"}, "timeout": 5},

@@ -42,10 +42,10 @@ async def dead_letters(database: Database, tables: MessagingTables, *, limit: in
 
 
 async def replay(letters: Iterable[DeadLetter], reactions: Sequence[Reaction]) -> list[UUID]:
-    """Hand letters to their consumers again; the ids of those that were handled this time."""
+    """Hand letters to their consumers again, in the order their events occurred; the ids of those handled this time."""
     by_consumer = {reaction.consumer: reaction for reaction in reactions}
     handled = []
-    for letter in letters:
+    for letter in sorted(letters, key=lambda letter: letter.event_id):
         reaction = by_consumer.get(letter.consumer)
         if reaction is None or not await deliver(reaction, letter.envelope, attempts=1, backoff=0):
             continue

@@ -107,7 +107,8 @@ class LocalRelay:
             await self._slots.acquire()
             task = asyncio.create_task(self._deliver_key(envelopes))
             self._busy[key] = task
-            task.add_done_callback(partial(self._finished, key))
+            WAITING.labels(self._database.service).inc(len(envelopes))
+            task.add_done_callback(partial(self._finished, key, len(envelopes)))
         return bool(by_key)
 
     async def drain(self) -> None:
@@ -116,13 +117,16 @@ class LocalRelay:
             await asyncio.gather(*self._busy.values())
             await asyncio.sleep(0)
 
-    def _finished(self, key: str, task: asyncio.Task[None]) -> None:
+    def _finished(self, key: str, events: int, task: asyncio.Task[None]) -> None:
         self._busy.pop(key, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("relay.delivery_interrupted", service=self._database.service, error=type(error).__name__)
         self._slots.release()
-        WAITING.labels(self._database.service).set(len(self._busy))
-        self._wake.set()
+        WAITING.labels(self._database.service).dec(events)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is None:
+            self._wake.set()
+        else:  # not woken: what was interrupted is tried again after the interval
+            log.warning("relay.delivery_interrupted", service=self._database.service, error=type(error).__name__)
 
     async def _waiting(self) -> list[Envelope]:
         outbox = self._outbox
@@ -148,7 +152,10 @@ class LocalRelay:
 
 
 async def deliver(reaction: Reaction, envelope: Envelope, *, attempts: int, backoff: float) -> bool:
-    """Run one reaction on one event; False when it ended among the dead letters."""
+    """Run one reaction on one event; False when it ended among the dead letters.
+
+    While the reaction's database is away failures prove nothing: the error is raised and the event stays in the outbox.
+    """
     continue_trace(envelope.trace_id)
     reason = ""
     for attempt in range(attempts):
@@ -157,6 +164,7 @@ async def deliver(reaction: Reaction, envelope: Envelope, *, attempts: int, back
         try:
             await _react(reaction, envelope)
         except Exception as error:  # noqa: BLE001 - whatever a reaction raises, the others must go on
+            await reaction.database.ping()
             reason = f"{type(error).__name__}: {error}"
             log.warning("reaction.failed", consumer=reaction.consumer, event_id=str(envelope.id), attempt=attempt + 1)
         else:
@@ -184,7 +192,7 @@ async def _bury(reaction: Reaction, envelope: Envelope, reason: str, attempts: i
         "event_id": envelope.id,
         "type": envelope.type,
         "envelope": msgspec.json.encode(envelope),
-        "reason": reason[:2000],
+        "reason": _storable(reason)[:2000],
         "attempts": attempts,
     }
     statement = pg.insert(table).values(row)
@@ -196,3 +204,8 @@ async def _bury(reaction: Reaction, envelope: Envelope, reason: str, attempts: i
         await connection.execute(statement)
     DEAD.labels(reaction.consumer).inc()
     log.error("event.buried", consumer=reaction.consumer, event_id=str(envelope.id), type=envelope.type)
+
+
+def _storable(text: str) -> str:
+    """A text PostgreSQL takes: without U+0000 and halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
