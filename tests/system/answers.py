@@ -16,8 +16,8 @@ def osago() -> Json:
     """A car in Moscow with one driver."""
     return {
         "vehicle": {
-            "plate": "А123ВС77",
-            "vin": "XTA210990Y2765439",
+            "plate": "К456МН199",
+            "vin": "X9FLXXEEBLES67719",
             "category": "B",
             "make": "Lada",
             "model": "Vesta",

@@ -150,7 +150,7 @@ class Buyer:
 
     async def pay(self, order: Order, action: str = "pay", *, key: str | None = None) -> Json:
         """Ask for a payment and press a button on the provider's page."""
-        payment = wanted(201, await self.ask_payment(order, key=key))
+        payment = wanted(200, await self.ask_payment(order, key=key))
         await self.press(payment, action)
         return payment
 

@@ -118,16 +118,16 @@ class PersistentBuyer:
 
     async def pay(self, path: str, own: dict[str, str], plan: str) -> None:
         payment = await self.post(f"{path}/payment", {"return_url": RETURN_URL}, own)
-        if payment.status_code != 201 or plan == "walk away":
+        if payment.status_code != 200 or plan == "walk away":
             return
         action = {"action": plan}
         await self.send("POST", payment.json()["confirmation_url"], None, {}, form=action)
 
     async def cancel(self, path: str, own: dict[str, str]) -> str:
         preview = await self.post(f"{path}/cancellation", {}, own)
-        if preview.status_code != 201:
+        if preview.status_code != 200:
             return f"issued, may not be cancelled ({preview.status_code})"
-        confirmed = await self.post(f"{path}/cancellation", {"preview_id": preview.json()["id"]}, own)
+        confirmed = await self.post(f"{path}/cancellation", {"id": preview.json()["id"]}, own)
         return f"cancelled policy ({confirmed.status_code})"
 
     # ------------------------------------------------------------ calls
