@@ -1,12 +1,9 @@
 """Pages of explanation: ranking, data, about, consents, verification, problem types, design, and errors."""
 
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-import yaml
 from litestar import Response
 
 from insuretech.contracts.text import Text
@@ -17,33 +14,7 @@ from insuretech.storefront.desk import Desk
 from insuretech.storefront.ports import Refused
 from insuretech.storefront.specimens import design_context
 from insuretech.storefront.visits import Visit
-
-T = TypeVar("T")
-DATA = Path(__file__).parent / "data"
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A section of a page of prose."""
-
-    title: Text
-    paragraphs: tuple[Text, ...] = ()
-    points: tuple[Text, ...] = ()
-
-
-class Prose(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of prose in both languages."""
-
-    title: Text
-    lead: Text | None = None
-    parts: tuple[Part, ...] = ()
-
-
-class ProblemWords(msgspec.Struct, frozen=True, kw_only=True):
-    """What a problem type means and what to do about it."""
-
-    title: Text
-    meaning: Text
-    advice: Text
+from insuretech.storefront.words import problem_words, prose, told
 
 
 class ProblemPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,22 +35,6 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     icon: str = "warn"
     trace_id: str = ""
-
-
-@cache
-def prose() -> dict[str, Prose]:
-    """All pages of prose by their address."""
-    return _read("prose.yaml", dict[str, Prose])
-
-
-@cache
-def problem_words() -> dict[str, ProblemWords]:
-    """Explanations by slug; ``default`` stands for a type without words of its own."""
-    return _read("problems.yaml", dict[str, ProblemWords])
-
-
-def _read(name: str, kind: type[T]) -> T:
-    return msgspec.convert(yaml.safe_load((DATA / name).read_text(encoding="utf-8")), kind)
 
 
 class Info:
@@ -108,7 +63,7 @@ class Info:
             if refused.status != 404:
                 raise
             return await self._desk.page(visit, "verify.html", {"policy": None}, status=404)
-        say, today = visit.wording.say, self._desk.today()
+        say = visit.wording.say
         mood, headline, sentence = "", say("The policy is genuine and valid"), say("It was issued and covers today.")
         if policy.status == "cancelled":
             mood, headline, sentence = (
@@ -116,9 +71,9 @@ class Info:
                 say("The policy has ended early"),
                 say("It was genuine and is no longer valid."),
             )
-        elif today < policy.starts_on:
+        elif policy.status == "not_started":
             headline, sentence = say("The policy is genuine"), say("Its cover has not begun yet.")
-        elif today > policy.ends_on:
+        elif policy.status == "expired":
             mood, headline, sentence = "warn", say("The policy has run out"), say("It was genuine; its term is over.")
         facts = [
             (say("Policy"), policy.number),
@@ -157,9 +112,11 @@ class Info:
             advice=general.advice,
         )
 
-    def failure(self, visit: Visit, status: int) -> Response[Any]:
-        """A page for people when something is not there or went wrong."""
+    def failure(self, visit: Visit, status: int, slug: str = "") -> Response[Any]:
+        """A page for people when something is not there or went wrong; a refusal of the API in its own words."""
         title, text, icon = _failures(visit.wording.say, status)
+        if status in {409, 410, 422, 503} and slug in problem_words():
+            title, text = told(visit, slug)
         trace_id = current_trace_id() if status >= 500 else ""
         context = {"error": Failure(title=title, text=text, icon=icon, trace_id=trace_id)}
         return self._desk.remembered_page(visit, "error.html", context, status)

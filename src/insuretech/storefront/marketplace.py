@@ -91,8 +91,8 @@ class HttpMarketplace:
         body = {"premium": msgspec.to_builtins(premium)}
         return await self._send("POST", f"/api/v1/orders/{order_id}/price-consent", Order, body, token=token, key=key)
 
-    async def start_payment(self, order_id: UUID, return_url: str, token: str, key: str) -> PaymentStart:
-        body = {"return_url": return_url}
+    async def start_payment(self, order_id: UUID, return_url: str, method: str, token: str, key: str) -> PaymentStart:
+        body = {"return_url": return_url, "method": method}
         return await self._send("POST", f"/api/v1/orders/{order_id}/payment", PaymentStart, body, token=token, key=key)
 
     async def preview_cancellation(self, order_id: UUID, token: str, key: str) -> CancellationPreview:

@@ -212,7 +212,7 @@ class Order(View, frozen=True):
     explanation: Explanation = Explanation()
     payment: PaymentView | None = None
     policy: PolicyView | None = None
-    deadline: datetime | None = None
+    pay_until: datetime | None = None
     created_at: datetime | None = None
 
 
@@ -294,7 +294,9 @@ class Marketplace(Protocol):
 
     async def consent_to_price(self, order_id: UUID, premium: Money, token: str, key: str) -> Order: ...
 
-    async def start_payment(self, order_id: UUID, return_url: str, token: str, key: str) -> PaymentStart: ...
+    async def start_payment(self, order_id: UUID, return_url: str, method: str, token: str, key: str) -> PaymentStart:
+        """``method``: ``card`` is held first, ``sbp`` charged at once."""
+        ...
 
     async def preview_cancellation(self, order_id: UUID, token: str, key: str) -> CancellationPreview: ...
 

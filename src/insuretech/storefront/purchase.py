@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any
@@ -18,9 +19,10 @@ from insuretech.storefront.desk import Desk
 from insuretech.storefront.domain import Field, Problemlet, iso_date
 from insuretech.storefront.narration import Story, story_of
 from insuretech.storefront.offers import card_of, product_or_none
-from insuretech.storefront.ports import ConsentView, Offer, Order, Product, Quote, Refused
+from insuretech.storefront.ports import ConsentView, FieldFault, Offer, Order, Product, Quote, Refused
 from insuretech.storefront.views import FormGuard
 from insuretech.storefront.visits import Form, Visit
+from insuretech.storefront.words import told
 
 
 def _(message: str) -> str:
@@ -43,8 +45,11 @@ _CUSTOMER: tuple[Field, ...] = (
           placeholder="+7 999 123-45-67", hint=_("For the insurer, if something about the contract is unclear.")),
 )  # fmt: skip
 
+_REQUIRED = _("Please fill this in.")
+_READABLE = {"birth_date": r"\d{4}-\d\d-\d\d", "email": r"[^@\s]+@[^@\s]+\.[^@\s]+", "phone": r"7\d{10}"}
+_BESIDE_FIELDS = {"invalid", "customer-invalid"}
+"""Refusals that single fields explain."""
 _SENTENCES: dict[str, str] = {
-    "required": _("Please fill this in."),
     "/customer/last_name": _("Please write the name as in the passport."),
     "/customer/first_name": _("Please write the name as in the passport."),
     "/customer/middle_name": _("Please write the name as in the passport."),
@@ -53,6 +58,16 @@ _SENTENCES: dict[str, str] = {
     "/customer/email": _("Please check the address: it looks like name@example.ru."),
     "/customer/phone": _("Please give a Russian number with eleven digits, such as +7 999 123-45-67."),
 }
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The policyholder's form as it was sent, with a sentence for every field that is wrong."""
+
+    form: Form
+    faults: Mapping[str, str]
+    failure: tuple[str, str] | None = None
+    """Headline and sentences about what is wrong with no single field."""
 
 
 class ConsentLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +96,7 @@ class Purchase:
 
     async def order_form(self, visit: Visit, offer_id: UUID, quote_id: UUID) -> Response[Any]:
         quote, product, offer = await self._chosen(visit, offer_id, quote_id)
-        return await self._form(visit, quote, product, offer, Form(), {})
+        return await self._form(visit, quote, product, offer, Sent(Form(), {}))
 
     async def place(self, visit: Visit, offer_id: UUID, quote_id: UUID) -> Response[Any]:
         """Place the order; faults come back beside their fields, nothing typed is lost."""
@@ -90,19 +105,21 @@ class Purchase:
         token = visit.token(quote_id)
         customer = _customer(form)
         body = {"offer_id": str(offer_id), "customer": customer, "consents": _consents(form)}
-        faults = _missing_consents(form, product)
+        faults = _missing_consents(visit, form, product)
+        failure: tuple[str, str] | None = None
         if not faults:
             try:
                 order = await self._desk.marketplace.place_order(body, token, form.key, visit.language)
             except Refused as refused:
-                if refused.status != 422 or not refused.faults:
+                if refused.status not in {409, 422}:
                     raise
-                faults = {fault.pointer: fault.code for fault in refused.faults}
+                faults = {fault.pointer: _sentence(visit, refused, fault) for fault in refused.faults}
+                failure = None if refused.slug in _BESIDE_FIELDS else told(visit, refused.slug)
             else:
                 visit.keep_token(order.id, token)
                 return self._desk.views.away(visit, f"/orders/{order.id}")
-        faults |= _obvious(customer)
-        return await self._form(visit, quote, product, offer, form, faults)
+        faults = _obvious(visit, customer) | faults
+        return await self._form(visit, quote, product, offer, Sent(form, faults, failure))
 
     async def _chosen(self, visit: Visit, offer_id: UUID, quote_id: UUID) -> tuple[Quote, Product, Offer]:
         quote = await self._desk.marketplace.quote(quote_id, visit.token(quote_id), visit.language)
@@ -112,24 +129,23 @@ class Purchase:
                 return quote, product, offer
         raise Refused(404, "not-found", "There is no such offer.")
 
-    async def _form(
-        self, visit: Visit, quote: Quote, product: Product, offer: Offer, form: Form, faults: Mapping[str, str]
-    ) -> Response[Any]:
-        fields = {item.name: _filled(visit, item, form, faults) for item in _CUSTOMER}
-        chosen = form.many("consent")
-        needed = visit.wording.say("Without this consent the insurer cannot conclude the contract.")
+    async def _form(self, visit: Visit, quote: Quote, product: Product, offer: Offer, sent: Sent) -> Response[Any]:
+        fields = {item.name: _filled(visit, item, sent) for item in _CUSTOMER}
+        chosen = sent.form.many("consent")
         consents = [
             ConsentLine(
                 consent=consent,
                 checked=f"{consent.code}:{consent.version}" in chosen,
-                error=needed if f"/consents/{consent.code}" in faults else "",
+                error=sent.faults.get(f"/consents/{consent.code}", ""),
             )
             for consent in product.consents
         ]
         errors = [Problemlet(id=item.id, label=item.label, text=item.error) for item in fields.values() if item.error]
         errors += [
             Problemlet(
-                id=f"consent-{line.consent.code}", label=line.consent.title.in_language(visit.language), text=line.error
+                id=f"consent-{line.consent.code}",
+                label=line.consent.title.in_language(visit.language),
+                text=line.error,
             )
             for line in consents
             if line.error
@@ -141,10 +157,12 @@ class Purchase:
             "fields": fields,
             "consents": consents,
             "errors": errors,
+            "failure": sent.failure,
             # A form that comes back is another request than the refused one, so it gets another key.
             "guard": FormGuard(visit.proof(), new_secret()),
         }
-        return await self._desk.page(visit, "order_form.html", context, status=422 if faults else 200)
+        refused = sent.failure is not None or bool(errors)
+        return await self._desk.page(visit, "order_form.html", context, status=422 if refused else 200)
 
     # -- the order
 
@@ -190,9 +208,10 @@ class Purchase:
     async def pay(self, visit: Visit, order_id: UUID) -> Response[Any]:
         """To the payment provider, or back to the order when it is no longer to be paid."""
         form = await visit.form()
+        method = "sbp" if form.one("method") == "sbp" else "card"
         back = f"{self._desk.address(visit)}/orders/{order_id}"
         payment = await self._or_look_again(
-            self._desk.marketplace.start_payment(order_id, back, visit.token(order_id), form.key)
+            self._desk.marketplace.start_payment(order_id, back, method, visit.token(order_id), form.key)
         )
         return self._desk.views.away(visit, payment.confirmation_url if payment else f"/orders/{order_id}")
 
@@ -236,7 +255,7 @@ class Purchase:
         except Refused as refused:
             if refused.status not in {409, 422}:
                 raise
-            context["failure"] = _cannot_end(visit, refused)
+            context["failure"] = told(visit, refused.slug)
         return await self._desk.page(visit, "cancellation.html", context)
 
     # -- what a visitor has
@@ -299,43 +318,49 @@ def _consents(form: Form) -> list[dict[str, str]]:
     return [{"code": code, "version": version} for code, colon, version in pairs if colon]
 
 
-def _missing_consents(form: Form, product: Product) -> dict[str, str]:
+def _missing_consents(visit: Visit, form: Form, product: Product) -> dict[str, str]:
     given = form.many("consent")
+    sentence = visit.wording.say("Without this consent the insurer cannot conclude the contract.")
     return {
-        f"/consents/{consent.code}": "required"
+        f"/consents/{consent.code}": sentence
         for consent in product.consents
         if consent.required and f"{consent.code}:{consent.version}" not in given
     }
 
 
-def _obvious(customer: Mapping[str, Any]) -> dict[str, str]:
-    """What is plainly missing, so that all faults show at once even when the order was not sent."""
+def _obvious(visit: Visit, customer: Mapping[str, Any]) -> dict[str, str]:
+    """What is plainly missing or unreadable, so that all faults show at once even when the order was not sent."""
     needed = ("last_name", "first_name", "birth_date", "email", "phone")
-    faults = {f"/customer/{name}": "required" for name in needed if name not in customer}
+    missing = [f"/customer/{name}" for name in needed if name not in customer]
+    unreadable = [
+        f"/customer/{name}"
+        for name, form in _READABLE.items()
+        if name in customer and not re.fullmatch(form, customer[name])
+    ]
     number = customer["document"]["number"]
-    if not number:
-        faults["/customer/document/number"] = "required"
-    elif not re.fullmatch(r"\d{10}", number):
-        faults["/customer/document/number"] = "pattern"
-    if "email" in customer and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", customer["email"]):
-        faults["/customer/email"] = "pattern"
-    if "phone" in customer and not re.fullmatch(r"7\d{10}", customer["phone"]):
-        faults["/customer/phone"] = "pattern"
-    if "birth_date" in customer and not re.fullmatch(r"\d{4}-\d\d-\d\d", customer["birth_date"]):
-        faults["/customer/birth_date"] = "format"
-    return faults
+    if not re.fullmatch(r"\d{10}", number):
+        (unreadable if number else missing).append("/customer/document/number")
+    say = visit.wording.say
+    return {pointer: say(_REQUIRED) for pointer in missing} | {
+        pointer: say(_SENTENCES[pointer]) for pointer in unreadable
+    }
 
 
-def _filled(visit: Visit, item: Field, form: Form, faults: Mapping[str, str]) -> Field:
-    code = faults.get(item.name, "")
-    sentence = _SENTENCES["required"] if code == "required" else _SENTENCES[item.name]
+def _sentence(visit: Visit, refused: Refused, fault: FieldFault) -> str:
+    """The API's own sentence where it looked at the meaning, ours where it only disliked the form of a value."""
+    if refused.slug == "customer-invalid" or fault.pointer not in _SENTENCES:
+        return fault.detail
+    return visit.wording.say(_SENTENCES[fault.pointer])
+
+
+def _filled(visit: Visit, item: Field, sent: Sent) -> Field:
     say = visit.wording.say
     return msgspec.structs.replace(
         item,
         label=say(item.label),
         hint=say(item.hint) if item.hint else "",
-        value=form.one(item.name),
-        error=say(sentence) if code else "",
+        value=sent.form.one(item.name),
+        error=sent.faults.get(item.name, ""),
     )
 
 
@@ -351,13 +376,3 @@ def _order_facts(visit: Visit, order: Order, product: Product | None) -> list[tu
         facts.append((say("From"), order.policy.starts_on))
         facts.append((say("Until"), order.policy.ends_on))
     return facts
-
-
-def _cannot_end(visit: Visit, refused: Refused) -> dict[str, str]:
-    say = visit.wording.say
-    if refused.slug in {"preview-expired", "cancellation-preview-expired"}:
-        return {
-            "title": say("This count has run out"),
-            "text": say("Please ask for it again; the sum may change with the day."),
-        }
-    return {"title": say("This policy cannot be ended here"), "text": refused.detail}

@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 
 from insuretech.kit.problems import Problem
+from insuretech.kit.web import UNCOMPRESSED
 from insuretech.storefront.assets import IMMUTABLE, Assets
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.info import Info
@@ -53,7 +54,7 @@ def page_of_failure(desk: Desk) -> Callable[[AnyRequest, Exception], Page]:
         status = _status(error)
         if status >= 500 and not isinstance(error, Refused):
             log.error("page.failed", path=request.scope["path_template"], exc_info=error)
-        return info.failure(desk.visit(request), status)
+        return info.failure(desk.visit(request), status, error.slug if isinstance(error, Refused) else "")
 
     return failed
 
@@ -225,7 +226,7 @@ def _preferences(desk: Desk) -> Any:
 
 
 def _static(assets: Assets) -> Any:
-    @get("/{name:path}")
+    @get("/{name:path}", opt={UNCOMPRESSED: True})
     async def static(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
         asset = assets.find(str(name).lstrip("/"))
         if asset is None:

@@ -27,6 +27,7 @@ from insuretech.storefront.domain import (
 )
 from insuretech.storefront.ports import FieldFault, Product, Refused, Step
 from insuretech.storefront.visits import Form, Visit
+from insuretech.storefront.words import told
 
 REVIEW = "review"
 MAX_ENTRIES = 50
@@ -167,7 +168,7 @@ class Wizard:
         return await self._desk.page(visit, "wizard.html", context)
 
     async def _review(
-        self, visit: Visit, filled: Filled, failure: Mapping[str, str] | None = None, status: int = 200
+        self, visit: Visit, filled: Filled, failure: tuple[str, str] | None = None, status: int = 200
     ) -> Response[bytes]:
         product = filled.product
         parts = [self._part(visit, filled, number, step) for number, step in enumerate(product.steps, 1)]
@@ -232,9 +233,11 @@ class Wizard:
             if refused.status not in {409, 422}:
                 raise
             faults = {fault.pointer: fault.detail for fault in refused.faults}
-            failure = {"title": visit.wording.say("The questions could not be sent"), "text": refused.detail}
             return await self._review(
-                visit, Filled(product, filled.answers, filled.ready, faults), failure, refused.status
+                visit,
+                Filled(product, filled.answers, filled.ready, faults),
+                told(visit, refused.slug),
+                refused.status,
             )
         visit.keep_token(quote.id, quote.access_token)
         return self._desk.views.away(visit, f"/quotes/{quote.id}")

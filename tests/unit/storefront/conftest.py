@@ -10,6 +10,7 @@ import httpx
 import pytest
 from litestar import Litestar
 
+from insuretech.compose.edge import application
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
@@ -73,13 +74,7 @@ async def app(fake: FakeMarketplace, clock: FixedClock) -> Litestar:
             database=_no_database,
         )
     service = build(platform, marketplace=fake).service
-    assert service.failure_page is not None
-    return Litestar(
-        list(service.routes),
-        exception_handlers={Exception: service.failure_page},
-        openapi_config=None,
-        logging_config=None,
-    )
+    return application(service.routes, Settings(), failure_page=service.failure_page)
 
 
 def _no_database(service: str) -> Any:

@@ -3,6 +3,7 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -53,6 +54,7 @@ def roubles(amount: str) -> Money:
     return Money(Decimal(amount))
 
 
+@cache
 def product_from_file(code: str) -> Product:
     """The catalogue's own product file, as its API would show it."""
     raw = yaml.safe_load((CATALOGUE / "products" / f"{code}.yaml").read_text(encoding="utf-8"))
@@ -176,7 +178,7 @@ class FakeMarketplace:
                         insurer=INSURERS[offer.insurer],
                         quote_id=quote.id,
                         offer_id=offer.id,
-                        deadline=LATER,
+                        pay_until=LATER,
                         explanation=Explanation(
                             code="awaiting_payment",
                             what=Text("Предложение закреплено за вами.", "The offer is yours."),
@@ -217,7 +219,7 @@ class FakeMarketplace:
         self.move(order_id, status="awaiting_payment", premium=premium)
         return self.order_states[order_id]
 
-    async def start_payment(self, order_id: UUID, return_url: str, token: str, key: str) -> PaymentStart:
+    async def start_payment(self, order_id: UUID, return_url: str, method: str, token: str, key: str) -> PaymentStart:
         self._mine(order_id, token)
         self.calls.append(("payment", key))
         return PaymentStart(payment_id="p1", confirmation_url=f"{return_url}?paid")
@@ -248,7 +250,7 @@ class FakeMarketplace:
             product=Text("ОСАГО", "OSAGO"),
             starts_on=date(2026, 11, 20),
             ends_on=date(2027, 11, 19),
-            status="issued",
+            status="on_risk",
         )
 
     async def description(self) -> dict[str, Any]:

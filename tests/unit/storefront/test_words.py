@@ -13,9 +13,9 @@ from insuretech.kit.problems import all_problems
 from insuretech.orders.domain import explanations
 from insuretech.orders.domain.lifecycle import OrderStatus
 from insuretech.quotes.domain import LineStatus
-from insuretech.storefront.info import problem_words, prose
 from insuretech.storefront.language import WORDINGS, choose_language
 from insuretech.storefront.narration import _REACHED, WAITING, stories
+from insuretech.storefront.words import problem_words, prose
 from tests.unit.storefront.conftest import Browser
 
 ALL_PAGES = ("/", "/products/osago", "/how-we-rank", "/privacy", "/about", "/design", "/orders", "/problems", "/docs")
