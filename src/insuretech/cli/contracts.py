@@ -28,7 +28,24 @@ def asyncapi(
 
     from insuretech.contracts.asyncapi import asyncapi_document
 
-    document = msgspec.json.format(msgspec.json.encode(asyncapi_document())) + b"\n"
+    _keep(output, msgspec.json.format(msgspec.json.encode(asyncapi_document())) + b"\n", check=check, as_json=as_json)
+
+
+@commands.command()
+def page(
+    output: Annotated[Path, typer.Option(help="Where to write it.")] = Path("docs/events.md"),
+    *,
+    check: Annotated[bool, typer.Option(help="Write nothing; fail when the file is not up to date.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the page of all events for people."""
+    from insuretech.contracts.events_page import events_page
+
+    _keep(output, events_page().encode(), check=check, as_json=as_json)
+
+
+def _keep(output: Path, document: bytes, *, check: bool, as_json: bool) -> None:
+    """Write a document that was drawn from the contracts, or fail when it is not the one that lies there."""
     changed = not output.exists() or output.read_bytes() != document
     if changed and not check:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,8 @@ import pytest
 
 from insuretech.contracts.asyncapi import asyncapi_document
 from insuretech.contracts.compatibility import agreed_schemas, breaking_changes, lock_file, locked_form
-from insuretech.contracts.events import event_schemas
+from insuretech.contracts.events import EVENTS, event_schemas
+from insuretech.contracts.events_page import events_page
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,7 +39,12 @@ BEFORE = msgspec.json.schema(Moved)
 
 def test_events_can_be_read_by_the_last_release() -> None:
     """Otherwise services that are not updated yet bury what updated ones send."""
-    assert breaking_changes(agreed_schemas(), event_schemas()) == []
+    broken = breaking_changes(agreed_schemas(), event_schemas())
+
+    assert not broken, (
+        f"{broken}: leave these classes as they were, add new ones with the change, whose topic ends in the next "
+        "version (`.v2`), and publish both until nobody listens to the old ones"
+    )
 
 
 def test_agreed_schemas_are_those_of_today() -> None:
@@ -51,6 +57,20 @@ def test_document_of_events_is_that_of_today() -> None:
     written = msgspec.json.decode((ROOT / "docs" / "asyncapi.json").read_bytes())
 
     assert written == msgspec.to_builtins(asyncapi_document())
+
+
+def test_page_of_events_is_that_of_today() -> None:
+    """Otherwise people read of events that are sent no more; `insuretech contracts page` writes it."""
+    assert (ROOT / "docs" / "events.md").read_text(encoding="utf-8") == events_page()
+
+
+def test_page_of_events_names_every_field() -> None:
+    """Otherwise whoever listens by the page misses what is sent."""
+    chapters = {chapter.split("`")[1]: chapter for chapter in events_page().split("\n### ")[1:]}
+
+    assert chapters.keys() == EVENTS.keys()
+    for name, event in EVENTS.items():
+        assert all(f"| `{field}` |" in chapters[name] for field in event.__struct_fields__)
 
 
 def test_a_field_with_a_default_may_be_added() -> None:
