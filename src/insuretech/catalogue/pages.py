@@ -39,6 +39,7 @@ class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     kind: Literal["compulsory", "voluntary"]
     title: Text
+    short_title: Text
     summary: Text
     price: Price
     url: str
@@ -78,6 +79,7 @@ class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     kind: Literal["compulsory", "voluntary"]
     title: Text
+    short_title: Text
     summary: Text
     coverage: Coverage
     faq: tuple[QuestionAndAnswer, ...]
@@ -114,6 +116,7 @@ def _summary(listed: Listed) -> ProductSummary:
         version=product.version,
         kind=product.kind,
         title=product.title,
+        short_title=product.short_title,
         summary=product.summary,
         price=product.price,
         url=f"/api/v1/products/{product.code}",
@@ -127,6 +130,7 @@ def _product(listed: Listed, insurers: InsurerDirectory) -> ProductPage:
         version=product.version,
         kind=product.kind,
         title=product.title,
+        short_title=product.short_title,
         summary=product.summary,
         coverage=product.coverage,
         faq=product.faq,

@@ -43,6 +43,7 @@ class ProductSummary(View, frozen=True, kw_only=True):
 
     code: str
     title: Text
+    short_title: Text
     kind: str = "voluntary"
     summary: Text = Text("", "")
     price: Price | None = None
