@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import asyncpg
-from alembic.util import CommandError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -57,7 +56,7 @@ async def prepare(database: OpenDatabase, services: tuple[str, ...]) -> None:
         if database.postgres is not None:
             await create_database(database.admin)
         await migrate(database.admin, services)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, CommandError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
         raise DatabaseUnusable(f"The database {_place(database.admin)} cannot be used: {_reason(error)}.") from error
 
 

@@ -1,22 +1,27 @@
 """Schemas, roles and migrations.
 
 Each service has a schema and a role of the same name that sees no other schema, and one chain of Alembic revisions
-under ``<service>/migrations/versions``. Migrations run beside the code of the version before: they add, they do not
-take away in the same release.
+under ``<service>/migrations/versions``; a file is named by its revision, as in ``0001_initial.py``, and the last is the
+head. Migrations run beside the code of the version before: they add, they do not take away in the same release.
+
+Alembic is imported only when there is something to do: every start would pay half a second and ten megabytes.
 """
 
 from collections.abc import Sequence
 from importlib.resources import files
 
 import sqlalchemy as sa
-from alembic import command, op
-from alembic.config import Config
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from insuretech.kit.failures import Unusable
 from insuretech.kit.messaging import messaging_tables
 
 _LOCK = 7_204_000_001
+
+
+class SchemaUnknown(Unusable):
+    """A schema is in a state that no migration of ours leads to or from."""
 
 
 async def migrate(admin: URL, services: Sequence[str]) -> None:
@@ -27,7 +32,8 @@ async def migrate(admin: URL, services: Sequence[str]) -> None:
             await connection.execute(sa.text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             for service in services:
                 await connection.run_sync(_prepare, service, admin.password)
-                await connection.run_sync(_upgrade, service)
+                if await connection.run_sync(_revision, service) != _head(service):
+                    await connection.run_sync(_upgrade, service)
     finally:
         await engine.dispose()
 
@@ -48,7 +54,25 @@ def _prepare(connection: Connection, service: str, password: object) -> None:
     connection.exec_driver_sql(f"create schema if not exists {quoted} authorization {quoted}")
 
 
+def _head(service: str) -> str:
+    """The newest revision of a service."""
+    versions = files("insuretech") / service / "migrations" / "versions"
+    return max(file.name.partition("_")[0] for file in versions.iterdir() if file.name.endswith(".py"))
+
+
+def _revision(connection: Connection, service: str) -> str | None:
+    """The revision that a service's schema is at; None before the first."""
+    table = f"{connection.dialect.identifier_preparer.quote(service)}.schema_version"
+    if connection.execute(sa.text("select to_regclass(:table)"), {"table": table}).scalar() is None:
+        return None
+    return connection.exec_driver_sql(f"select version_num from {table}").scalar()  # noqa: S608 - quoted above
+
+
 def _upgrade(connection: Connection, service: str) -> None:
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415 - see above
+    from alembic.util import CommandError  # noqa: PLC0415 - see above
+
     package = files("insuretech")
     config = Config()
     config.set_main_option("script_location", str(package / "kit" / "alembic"))
@@ -58,12 +82,19 @@ def _upgrade(connection: Connection, service: str) -> None:
     config.attributes["schema"] = service
     quoted = connection.dialect.identifier_preparer.quote(service)
     connection.exec_driver_sql(f"set local role {quoted}")
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaUnknown(
+            f"The data of {service} were written by another version of this program ({str(error).rstrip('.')})."
+        ) from error
     connection.exec_driver_sql("reset role")
 
 
 def create_messaging(schema: str) -> None:
     """For a service's first migration: outbox, inbox, dead letters, idempotency keys, and the relay's wake-up call."""
+    from alembic import op  # noqa: PLC0415 - see above
+
     metadata = sa.MetaData(schema=schema)
     messaging_tables(metadata)
     metadata.create_all(op.get_bind())
