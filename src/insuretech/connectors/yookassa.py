@@ -60,7 +60,7 @@ class YooKassa:
     def notification(self, body: bytes) -> Notification | None:
         try:
             notice = msgspec.json.decode(body, type=_Notice)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         payment_id = notice.object.payment_id or notice.object.id
         return Notification(payment_id=payment_id, event=notice.event) if payment_id else None
