@@ -98,6 +98,7 @@ class Shelf:
         """Runs as long as the process."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._woken.wait()
             self._woken.clear()
             await self.refresh()

@@ -43,7 +43,8 @@ class Subscription:
                 self._queue.get_nowait()
             return LAGGED
         try:
-            return await asyncio.wait_for(self._queue.get(), timeout)
+            async with asyncio.timeout(timeout):
+                return await self._queue.get()
         except TimeoutError:
             return None
 

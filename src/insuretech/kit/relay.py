@@ -89,8 +89,9 @@ class LocalRelay:
             await connection.add_listener(f"{schema}_outbox", lambda *_: self._wake.set())
             while not connection.is_closed():
                 if not await self.relay_once():
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), self._interval)
+                    with contextlib.suppress(TimeoutError):  # not wait_for: before 3.12 it may lose a cancellation
+                        async with asyncio.timeout(self._interval):
+                            await self._wake.wait()
                 self._wake.clear()
         finally:
             for task in self._busy.values():

@@ -90,7 +90,8 @@ class Conversation:
             self._accepted = True
             await self.accepted()
         try:
-            await asyncio.wait_for(self.woken.wait(), self.patience.poll(pending.retry_after))
+            async with asyncio.timeout(self.patience.poll(pending.retry_after)):
+                await self.woken.wait()
         except TimeoutError:
             return
         self.woken.clear()

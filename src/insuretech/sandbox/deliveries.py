@@ -98,7 +98,8 @@ class Courier:
         due_at = await self.postbox.next_due_at()
         pause = 1.0 if due_at is None else min(1.0, max(0.001, (due_at - self.clock.now()).total_seconds()))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.waiting.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self.waiting.wait()
 
     async def _send(self, delivery: Claimed) -> None:
         now = self.clock.now()
