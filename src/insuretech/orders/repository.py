@@ -288,9 +288,7 @@ async def presence(database: Database, worker: int) -> AsyncIterator[Callable[[]
         try:
             yield still_there
         finally:
-            await connection.execute(
-                sa.text("select pg_advisory_unlock(:presence, :worker)").bindparams(presence=PRESENCE, worker=worker)
-            )
+            await connection.invalidate()  # ends the session, and with it the lock
 
 
 async def forget_old(database: Database, now: datetime) -> None:

@@ -99,7 +99,8 @@ class Saga:
                     looked = perf_counter()
                 if await self.take_up(worker) < self._per_insurer:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), self._interval)
+                        async with asyncio.timeout(self._interval):
+                            await self._wake.wait()
 
     async def take_up(self, worker: int) -> int:
         """Start on what is due and there is room for, at most ``per_insurer`` orders; how many."""
