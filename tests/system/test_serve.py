@@ -131,3 +131,19 @@ def test_ctrl_c_twice_is_one_clean_stop(tmp_path: Path) -> None:
         os.killpg(market.pid, signal.SIGINT)
         assert market.stop() < 5
     assert "Traceback" not in market.tail()
+
+
+async def test_product_files_that_contradict_the_data_are_said_in_one_sentence(tmp_path: Path) -> None:
+    """Otherwise a version that was changed and not raised stops the shop with a page of stack trace."""
+    market = RunningMarketplace(tmp_path / "home")
+    with market:
+        await market.rows(
+            "update catalogue.product_versions set content = convert_to("
+            "replace(convert_from(content, 'UTF8'), '\"kind\":\"compulsory\"', '\"kind\":\"voluntary\"'), 'UTF8')"
+        )
+        market.stop()
+
+    said = refused(market.home)
+
+    assert said.startswith("Version ")
+    assert said.endswith(" is on record with other content; raise its version.")

@@ -102,13 +102,28 @@ async def _run(
 async def _started(composition: Composition) -> AsyncIterator[None]:
     """The application's own life, whose end may not hang."""
     life = composition.app.lifespan()
-    await life.__aenter__()
+    try:
+        await life.__aenter__()
+    except ExceptionGroup as group:
+        known = _known_cause(group)
+        if known is None:
+            raise
+        raise known from group
     try:
         yield
     finally:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_LIMIT):
                 await life.__aexit__(None, None, None)
+
+
+def _known_cause(group: ExceptionGroup[Exception]) -> Unusable | None:
+    """What a person can put right among the reasons for which the application did not start."""
+    for error in group.exceptions:
+        found = _known_cause(error) if isinstance(error, ExceptionGroup) else error
+        if isinstance(found, Unusable):
+            return found
+    return None
 
 
 def _server(app: OpenRequests, settings: Settings) -> Server:
