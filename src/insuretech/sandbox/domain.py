@@ -66,7 +66,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     delay_min_ms: Milliseconds = 0
     delay_max_ms: Milliseconds = 0
     failure_rate: Share = 0.0
-    failures: Annotated[tuple[Failure, ...], Meta(min_length=1, max_length=4)] = ("down", "broken", "dropped")
+    failures: Annotated[tuple[Failure, ...], Meta(min_length=1, max_length=4)] = ("down", "dropped", "broken")
     outcome: Outcome | Annotated[dict[Outcome, Weight], Meta(min_length=1)] = "offer"
     pending_ms: Milliseconds = 2_000
     premium: Money | None = None
@@ -109,7 +109,7 @@ class ProviderBehaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     delay_max_ms: Milliseconds = 0
     access: Access = "ok"
     failure_rate: Share = 0.0
-    failures: Annotated[tuple[Failure, ...], Meta(min_length=1, max_length=4)] = ("down", "broken", "dropped")
+    failures: Annotated[tuple[Failure, ...], Meta(min_length=1, max_length=4)] = ("down", "dropped", "broken")
     capture: Literal["ok", "refuse"] = "ok"
     refund: Literal["ok", "pending", "refuse"] = "ok"
     pending_ms: Milliseconds = 2_000

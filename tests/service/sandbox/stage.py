@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -21,6 +22,7 @@ from insuretech.compose.database import create_database
 from insuretech.compose.edge import application
 from insuretech.contracts.money import Money
 from insuretech.contracts.tariffs import Corridor
+from insuretech.contracts.text import Language
 from insuretech.kit.db import Database
 from insuretech.kit.embedded_postgres import EmbeddedPostgres
 from insuretech.kit.http import new_client
@@ -30,6 +32,7 @@ from insuretech.kit.live import LiveHub
 from insuretech.kit.migrations import service_url
 from insuretech.kit.platform import Platform, Service
 from insuretech.kit.settings import Settings
+from insuretech.kit.signatures import signed
 from insuretech.sandbox.app import build
 
 SECRET = "a secret of this test"
@@ -41,6 +44,17 @@ OSAGO: dict[str, Any] = {
     "use": {"starts_on": "2027-02-01", "months": 12},
 }
 """Answers with every kind of value a dialect has to carry."""
+ASKED = "peremena"
+"""Whom the calls below go to."""
+SOMEONE = {
+    "lastName": "Ёлкина",
+    "firstName": "Анна",
+    "middleName": None,
+    "birthDate": "1990-05-05",
+    "email": "anna@example.org",
+    "phone": "79001234567",
+    "document": {"type": "passport", "number": "4510123456"},
+}
 
 
 class SkippingClock:
@@ -71,7 +85,10 @@ class Received:
 
 @dataclass
 class RunningSandbox:
-    """The sandbox being served; ``answers`` are the statuses its messages get, then 200."""
+    """The sandbox being served; ``answers`` are the statuses its messages get, then 200.
+
+    Once ``hanging`` is set its messages get no answer.
+    """
 
     url: str
     clock: SkippingClock
@@ -79,12 +96,14 @@ class RunningSandbox:
     service: Service
     received: list[Received] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def calm(self) -> None:
-        """Empty books, everyone by character, the real time, and nothing received."""
+        """Empty books, everyone by character (though ``ASKED`` is quick), the real time, and nothing received."""
         self.clock.skipped = timedelta()
         response = await self.http.post(f"{self.url}/sandbox/api/reset", json={"books": True})
         assert response.status_code == 204, response.text
+        await self.behave(ASKED, delay_min_ms=0, delay_max_ms=0)
         self.received.clear()
         self.answers.clear()
 
@@ -113,6 +132,51 @@ async def eventually(holds: Callable[[], bool], within: float = 5.0) -> None:
             await asyncio.sleep(0.01)
 
 
+# ------------------------------------------------------------ calls as an insurer's partner makes them
+
+
+async def ask(sandbox: RunningSandbox, path: str, body: object, insurer: str = ASKED) -> Any:
+    """What an insurer answers in the polling dialect."""
+    url = f"{sandbox.url}/sandbox/insurers/{insurer}/v2/{path}"
+    return (await sandbox.http.put(url, json=body, headers={"X-Api-Key": SECRET})).json()
+
+
+async def offer(sandbox: RunningSandbox, reference: UUID | None = None, insurer: str = ASKED) -> Any:
+    """What an insurer answers to a request for an OSAGO offer."""
+    body = {"product": "osago", "edition": "1", "parameters": OSAGO}
+    return await ask(sandbox, f"calculations/{reference or new_id()}", body, insurer)
+
+
+async def reserve(sandbox: RunningSandbox, order: UUID, offer_id: str) -> Any:
+    """What an insurer answers when an order wants its price confirmed."""
+    return await ask(sandbox, f"orders/{order}/reservation", {"offerId": offer_id})
+
+
+async def issue(sandbox: RunningSandbox, order: UUID, offer_id: str, kopecks: int) -> Any:
+    """What an insurer answers when a policy is to be issued."""
+    body = {"offerId": offer_id, "premiumKopecks": kopecks, "policyholder": SOMEONE}
+    return await ask(sandbox, f"orders/{order}/policy", body)
+
+
+async def request_callback(sandbox: RunningSandbox) -> None:
+    """Ask for an offer in the callback dialect."""
+    body = msgspec.json.encode(
+        {
+            "external_id": new_id(),
+            "product": {"code": "osago", "version": "1"},
+            "risk": OSAGO,
+            "callback_url": f"{sandbox.url}/callbacks/{ASKED}",
+        }
+    )
+    headers = {"X-Signature": signed(SECRET, body, sandbox.clock.now())}
+    url = f"{sandbox.url}/sandbox/insurers/{ASKED}/partner/quotes"
+    answer = await sandbox.http.post(url, content=body, headers=headers)
+    assert answer.json()["status"] == "accepted"
+
+
+# ------------------------------------------------------------ serving
+
+
 @asynccontextmanager
 async def sandbox_on_a_copy(postgres: EmbeddedPostgres, migrated: str) -> AsyncIterator[RunningSandbox]:
     """A sandbox for all tests of a module, on a database of its own that goes with the server."""
@@ -127,9 +191,9 @@ async def sandbox_on_a_copy(postgres: EmbeddedPostgres, migrated: str) -> AsyncI
 
 
 @asynccontextmanager
-async def running_sandbox(database: Callable[[str], Database]) -> AsyncIterator[RunningSandbox]:
-    """Serve the sandbox on a free port until the block is left."""
-    port = _free_port()
+async def running_sandbox(database: Callable[[str], Database], port: int = 0) -> AsyncIterator[RunningSandbox]:
+    """Serve the sandbox, on a free port if none is given, until the block is left."""
+    port = port or free_port()
     settings = Settings(port=port, sandbox_secret=SECRET, yookassa_secret_key=SECRET)
     client, clock = new_client(), SkippingClock()
     platform = Platform(
@@ -164,7 +228,7 @@ async def running_sandbox(database: Callable[[str], Database]) -> AsyncIterator[
         await client.aclose()
 
 
-async def _corridor(_: date, answers: dict[str, Any]) -> Corridor:
+async def _corridor(_: date, answers: dict[str, Any], __: Language) -> Corridor:
     assert answers["vehicle"]["category"] == "B"
     return Corridor(edition="of this test", min=LOWEST, max=HIGHEST, factors=())
 
@@ -173,6 +237,8 @@ def _takers(sandbox: RunningSandbox) -> list[Any]:
     async def take(request: Request[Any, Any, Any]) -> Response[None]:
         body = await request.body()
         sandbox.received.append(Received(request.url.path, body, request.headers.get("x-signature", "")))
+        if sandbox.hanging.is_set():
+            await asyncio.sleep(3600)
         return Response(None, status_code=sandbox.answers.pop(0) if sandbox.answers else 200)
 
     @post("/callbacks/{code:str}")
@@ -197,7 +263,8 @@ async def _answering(sandbox: RunningSandbox) -> None:
                 return
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

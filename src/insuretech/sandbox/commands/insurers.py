@@ -110,7 +110,7 @@ class Desk:
             admit(turn.behaviour.lookup)
             async with self.look() as books:
                 offer = await books.offer(code, reference)
-            return turn.say(port.NotKnown() if offer is None else _offer_answer(offer, turn.now))
+            return turn.say(port.NotKnown() if offer is None else _offer_answer(offer, self.clock.now()))
 
     async def confirm_price(
         self, code: str, dialect: str, reference: UUID, offer_number: str
@@ -146,14 +146,14 @@ class Desk:
             async with self.transaction() as books:
                 known = await books.policy(code, request.reference)
                 if known is not None:
-                    return turn.say(_policy_answer(known, turn.now), known.number or "")
+                    return turn.say(_policy_answer(known, self.clock.now()), known.number or "")
                 if mode == "unknown_not_issued":
                     raise AnswerLost(turn.behaviour.lost_answer)
                 policy = await self._conclude(turn, books, request)
                 if policy.told_from > turn.now and callback_url and mode == "pending":
                     await _call_back(turn, books, "policy.ready", policy.reference, policy.told_from, callback_url)
             self.delivery_waits()
-            answer = turn.say(_policy_answer(policy, turn.now), policy.number or "")
+            answer = turn.say(_policy_answer(policy, self.clock.now()), policy.number or "")
             if mode == "unknown_issued" and policy.outcome == "issued":
                 raise AnswerLost(turn.behaviour.lost_answer)
             return answer
@@ -165,7 +165,7 @@ class Desk:
                 policy = await books.policy(code, reference)
             if policy is None:
                 return turn.say(port.NotKnown())
-            return turn.say(_policy_answer(policy, turn.now), policy.number or "")
+            return turn.say(_policy_answer(policy, self.clock.now()), policy.number or "")
 
     async def end_policy(
         self, code: str, dialect: str, reference: UUID, policy_number: str, refund: Money

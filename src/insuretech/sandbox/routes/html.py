@@ -30,7 +30,7 @@ def page(name: str, *, status: int = 200, form_target: str = "", **context: obje
         "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(body, status_code=status, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(body, status_code=status, media_type="text/html", headers=headers)
 
 
 def see_other(address: str) -> Response[bytes]:
@@ -41,7 +41,7 @@ def see_other(address: str) -> Response[bytes]:
 @get("/sandbox/static/sandbox.css", include_in_schema=False, sync_to_thread=False)
 def stylesheet() -> Response[bytes]:
     """The one stylesheet."""
-    return Response(_STYLE, media_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=300"})
+    return Response(_STYLE, media_type="text/css", headers={"Cache-Control": "max-age=300"})
 
 
 _STYLE = (files("insuretech.sandbox") / "static" / "sandbox.css").read_bytes()
