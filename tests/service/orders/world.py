@@ -1,12 +1,12 @@
 """The orders service on a real database, between a scripted insurer and a scripted payment provider."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -158,7 +158,7 @@ class World:
     @asynccontextmanager
     async def client(self, token: str | None = TOKEN) -> AsyncIterator[httpx.AsyncClient]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app=cast("Any", self.app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="https://example.org", headers=headers) as client:
             yield client
 
@@ -262,11 +262,3 @@ class World:
             assert money == self.provider.money_of(entry.order_id), entry
             theirs = self.insurer.policies.get(entry.order_id)
             assert entry.policy_number == (theirs.policy_number if theirs else None), entry
-
-
-WorldOf = Callable[[], World]
-
-
-def today() -> date:
-    """The legal day at the start of every test."""
-    return NOW.date()
