@@ -74,7 +74,7 @@ def build(platform: Platform, *, insurers: InsurerDirectory) -> Catalogue:
 
 
 def _corridor_source(corridors: Corridors) -> CorridorSource:
-    async def corridor(concluded_on: date, answers: dict[str, Any], language: Language = "ru") -> Corridor:
+    async def corridor(concluded_on: date, answers: dict[str, Any], language: Language) -> Corridor:
         return corridors.corridor(concluded_on, answers, language=language)
 
     return corridor

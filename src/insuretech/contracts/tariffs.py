@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from insuretech.contracts.money import Money
+from insuretech.contracts.text import Language
 from insuretech.kit.problems import Problem
 
 
@@ -41,5 +42,5 @@ class TariffUnavailable(Problem):
     title = "The tariff for this case is not in our data"
 
 
-CorridorSource = Callable[[date, dict[str, Any]], Awaitable[Corridor]]
-"""(date of the contract, OSAGO answers) -> corridor; raises ``TariffUnavailable`` or ``kit.problems.Invalid``."""
+CorridorSource = Callable[[date, dict[str, Any], Language], Awaitable[Corridor]]
+"""(date of the contract, OSAGO answers, language of its sentences) -> corridor; raises ``TariffUnavailable`` or ``kit.problems.Invalid``."""

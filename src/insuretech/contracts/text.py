@@ -19,14 +19,14 @@ class Text(msgspec.Struct, frozen=True):
 
 def preferred_language(accept_language: str) -> Language:
     """The language an ``Accept-Language`` header asks for (RFC 9110, 12.5.4); Russian where it asks for neither."""
-    wanted: list[tuple[float, Language]] = []
+    weights: dict[Language, float] = {}
+    known: dict[str, Language] = {"ru": "ru", "en": "en"}
     for part in accept_language.split(",")[:20]:
         tag, _, weight = part.strip().lower().partition(";q=")
-        language = tag.split("-")[0]
-        if language == "ru" or language == "en":  # noqa: PLR1714 - so that the type is narrowed
-            wanted.append((_quality(weight), language))
-    best = max(wanted, key=lambda pair: pair[0], default=(0.0, "ru"))
-    return best[1] if best[0] > 0 and best[1] == "en" else "ru"
+        language = known.get(tag.split("-")[0])
+        if language and _quality(weight) > weights.get(language, 0.0):
+            weights[language] = _quality(weight)
+    return max(weights, key=weights.__getitem__, default="ru")
 
 
 def _quality(weight: str) -> float:

@@ -136,7 +136,7 @@ class QuoteDesk:
             if product is None:
                 raise ProductNotSold
             answers, cover = _checked(product, submission, legal_date(now))
-            limits = await self._limits(product, answers, legal_date(now))
+            limits = await self._limits(product, answers, legal_date(now), submission.language)
             token = new_secret()
             quote = self._quote(product, answers, cover, limits, buyer_of(token), now)
             lines = self._lines(product, quote)
@@ -154,11 +154,13 @@ class QuoteDesk:
             self.engine.begin(quote, lines, answers)
         return created
 
-    async def _limits(self, product: KnownProduct, answers: Answers, today: date) -> Limits | None:
+    async def _limits(
+        self, product: KnownProduct, answers: Answers, today: date, language: Language
+    ) -> Limits | None:
         if product.definition.code != OSAGO:
             return None
         try:
-            corridor = await self.corridor(today, answers)
+            corridor = await self.corridor(today, answers, language)
         except Problem as problem:
             problem.errors = [_under_answers(error) for error in problem.errors]
             raise

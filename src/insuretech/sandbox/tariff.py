@@ -109,7 +109,7 @@ class Tariff:
         raise CannotPrice("Такого продукта у нас нет.")
 
     async def _osago(self, answers: dict[str, Any], today: date, share: float) -> Priced:
-        corridor = await self._corridor(today, answers)
+        corridor = await self._corridor(today, answers, "ru")
         width = corridor.max.amount - corridor.min.amount
         starts_on = _day(answers, "/use/starts_on")
         return Priced(

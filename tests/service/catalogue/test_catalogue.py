@@ -288,7 +288,7 @@ async def test_wrong_requests_name_every_field(world: World, body: object, point
 async def test_quotes_get_the_same_corridor_without_http(world: World) -> None:
     """The corridor shown and the one offers are held against must be one."""
     shown = (await world.corridor({"concluded_on": "2026-03-01", "answers": CASE})).json()
-    used = await world.catalogue.corridor(datetime(2026, 3, 1, tzinfo=UTC).date(), CASE)
+    used = await world.catalogue.corridor(datetime(2026, 3, 1, tzinfo=UTC).date(), CASE, "ru")
     assert msgspec.json.decode(msgspec.json.encode(used)) == shown
 
 

@@ -16,6 +16,7 @@ from litestar.types import Message
 from insuretech.compose.edge import application
 from insuretech.contracts.events import ProductPublished
 from insuretech.contracts.tariffs import Corridor
+from insuretech.contracts.text import Language
 from insuretech.kit.clock import SystemClock
 from insuretech.kit.db import Database
 from insuretech.kit.events import Envelope, Event
@@ -77,7 +78,7 @@ class World:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def _corridor(self, _: date, __: dict[str, Any]) -> Corridor:
+    async def _corridor(self, _: date, __: dict[str, Any], ___: Language) -> Corridor:
         return CORRIDOR
 
     def start(self) -> None:

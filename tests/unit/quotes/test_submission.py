@@ -68,7 +68,7 @@ class Desk:
         self.database.tables.on_sale["travel"] = product("one", code="travel")
         self.database.tables.on_sale["nobody"] = product("gone", code="nobody")
 
-    async def corridor(self, concluded_on: date, given: dict[str, Any]) -> Corridor:
+    async def corridor(self, concluded_on: date, given: dict[str, Any], _: Language) -> Corridor:
         self.asked.append((concluded_on, given))
         if self.corridor_problem:
             raise self.corridor_problem
