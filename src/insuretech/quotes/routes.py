@@ -1,6 +1,6 @@
 """Quotes over HTTP: submit one, see its state, follow it live; and where insurers call back."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -33,6 +33,14 @@ class NewQuoteRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     product: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[a-z0-9_-]+$")]
     answers: dict[str, Any]
+
+
+class LiveEvent(msgspec.Struct):
+    """One server-sent event by its fields. ``data`` is JSON: the offer, the insurer's line, or how the quote ended."""
+
+    event: Literal["offer", "declined", "timed_out", "unavailable", "completed"]
+    id: str
+    data: str
 
 
 @post(
@@ -99,7 +107,9 @@ async def show_quote(
     tags=["quotes"],
     media_type=EVENT_STREAM,
     responses={
-        200: ResponseSpec(str, media_type=EVENT_STREAM, description="The stream", generate_examples=False),
+        200: ResponseSpec(
+            LiveEvent, media_type=EVENT_STREAM, description="The stream of such events", generate_examples=False
+        ),
         204: ResponseSpec(
             None, description="The quote is completed and everything was told before", generate_examples=False
         ),

@@ -1,13 +1,13 @@
 """What the sandbox's insurers and its payment provider are: their behaviour, and what they put in their books."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from insuretech.contracts.money import Money
 
@@ -23,6 +23,8 @@ Manner = Literal["dropped", "broken", "hang"]
 """How an answer gets lost: the connection ends in its middle, it makes no sense, or it never comes."""
 Failure = Literal["down", "dropped", "broken", "hang"]
 """``down`` refuses before any work; the others do the work and lose the answer."""
+Failures = Annotated[list[Failure], Meta(min_length=1, max_length=4)]
+"""A list, as Litestar describes bounded tuples of any length wrongly."""
 Sending = Literal["sent", "lost", "duplicated", "forged"]
 Access = Literal["ok", "down", "hang"]
 
@@ -66,7 +68,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     delay_min_ms: Milliseconds = 0
     delay_max_ms: Milliseconds = 0
     failure_rate: Share = 0.0
-    failures: Annotated[tuple[Failure, ...], Meta(min_length=1, max_length=4)] = ("down", "dropped", "broken")
+    failures: Failures = field(default_factory=lambda: ["down", "dropped", "broken"])
     outcome: Outcome | Annotated[dict[Outcome, Weight], Meta(min_length=1)] = "offer"
     pending_ms: Milliseconds = 2_000
     premium: Money | None = None
@@ -109,7 +111,7 @@ class ProviderBehaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     delay_max_ms: Milliseconds = 0
     access: Access = "ok"
     failure_rate: Share = 0.0
-    failures: Annotated[tuple[Failure, ...], Meta(min_length=1, max_length=4)] = ("down", "dropped", "broken")
+    failures: Failures = field(default_factory=lambda: ["down", "dropped", "broken"])
     capture: Literal["ok", "refuse"] = "ok"
     refund: Literal["ok", "pending", "refuse"] = "ok"
     pending_ms: Milliseconds = 2_000
@@ -257,7 +259,7 @@ def kept_within(money: Money, floor: Money | None, ceiling: Money | None) -> Mon
     return money
 
 
-def rolled_failure(rate: float, failures: tuple[Failure, ...], roll: Callable[[], float]) -> Failure | None:
+def rolled_failure(rate: float, failures: Sequence[Failure], roll: Callable[[], float]) -> Failure | None:
     """Whether a call fails and how; ``roll`` gives numbers from 0 up to 1."""
     if rate <= 0 or roll() >= rate:
         return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +21,7 @@ class Manners(Protocol):
     @property
     def failure_rate(self) -> float: ...
     @property
-    def failures(self) -> tuple[Failure, ...]: ...
+    def failures(self) -> Sequence[Failure]: ...
 
 
 @dataclass(frozen=True)
