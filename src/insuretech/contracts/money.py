@@ -19,7 +19,7 @@ class Money(msgspec.Struct, frozen=True, order=True):
     currency: str = "RUB"
 
     def __post_init__(self) -> None:
-        if not self.amount.is_finite() or abs(self.amount) >= Decimal(10) ** 12:
+        if not self.amount.is_finite() or self.amount.adjusted() >= 12:
             raise ValueError("an amount of money is finite and below a trillion")
         if self.amount != self.amount.quantize(KOPECK):
             raise ValueError("an amount of money has at most two decimal places")
