@@ -1,11 +1,13 @@
 """Everything in one process: all services, local relays, projections in memory, documents in a local folder."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import httpx
+import structlog
 from litestar import Litestar
 from sqlalchemy.engine import URL
 
@@ -23,6 +25,7 @@ from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.messaging import Reaction
 from insuretech.kit.migrations import service_url
+from insuretech.kit.outbox import until_delivered
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.relay import LocalRelay
 from insuretech.kit.settings import Settings
@@ -31,8 +34,12 @@ from insuretech.quotes.app import build as build_quotes
 from insuretech.sandbox.app import build as build_sandbox
 from insuretech.storefront.app import build as build_storefront
 
+log = structlog.get_logger(__name__)
+
 OWNERS = ("catalogue", "quotes", "orders", "documents", "sandbox")
 """Services with a schema of their own."""
+
+_SETTLE_LIMIT = 3.0  # seconds
 
 
 @dataclass
@@ -60,7 +67,7 @@ class Composition:
         return LocalRelay(service.database, service.messaging, self.reactions)
 
     async def start(self) -> None:
-        """Run start hooks, then relays and background loops."""
+        """Run start hooks, then relays and loops; return when what the hooks announced is known everywhere."""
         for service in self.services:
             for hook in service.on_start:
                 await hook()
@@ -69,6 +76,7 @@ class Composition:
             self.loops.start(
                 [*service.background, *([Background(f"{service.name}.relay", relay.run)] if relay else [])]
             )
+        await asyncio.gather(*(_settled(service) for service in self.services))
 
     def begin_stop(self) -> None:
         """Close live streams, so that the server can finish its open requests."""
@@ -81,6 +89,14 @@ class Composition:
         await self.platform.http.aclose()
         for database in self.databases:
             await database.dispose()
+
+
+async def _settled(service: Service) -> None:
+    """A first request right after the start finds every product on sale; a great backlog does not hold the start up."""
+    if service.database is None or service.messaging is None:
+        return
+    if not await until_delivered(service.database, service.messaging, _SETTLE_LIMIT):
+        log.warning("start.backlog", service=service.name)
 
 
 class _LateTransport(httpx.AsyncBaseTransport):

@@ -1,5 +1,6 @@
-"""Looking at what waits in a service's outbox, and sending a part of it again."""
+"""Looking at what waits in a service's outbox, waiting for it, and sending a part of it again."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -51,3 +52,22 @@ async def publish_again(
     async with database.transaction() as connection:
         result = await connection.execute(sa.update(outbox).where(*chosen).values(published_at=None))
         return result.rowcount
+
+
+async def until_delivered(database: Database, tables: MessagingTables, limit: float) -> bool:
+    """Return when every event that waits now has been handed over, or False after ``limit`` seconds."""
+    outbox = tables.outbox
+    waits = outbox.c.published_at.is_(None)
+    async with database.reading() as connection:
+        last = (await connection.execute(sa.select(sa.func.max(outbox.c.position)).where(waits))).scalar_one()
+    if last is None:
+        return True
+    still = sa.select(sa.exists().where(waits, outbox.c.position <= last))
+    until = asyncio.get_running_loop().time() + limit
+    while True:
+        async with database.reading() as connection:
+            if not (await connection.execute(still)).scalar_one():
+                return True
+        if asyncio.get_running_loop().time() > until:
+            return False
+        await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ from insuretech.kit.db import Database
 from insuretech.kit.dead_letters import dead_letters, replay
 from insuretech.kit.events import Envelope
 from insuretech.kit.messaging import Outbox, Reaction
+from insuretech.kit.outbox import until_delivered
 from insuretech.kit.relay import LocalRelay, deliver
 from tests.service.kit.town import ResidentMoved, Town, all_moves, messaging
 
@@ -282,3 +283,18 @@ async def test_errors_do_not_show_what_was_stored(database: Callable[[str], Data
         async with database("documents").reading() as connection:
             await connection.execute(sa.text("select :name / 0").bindparams(name=7041776))
     assert "7041776" not in str(caught.value)
+
+
+async def test_a_start_can_wait_for_what_it_announced(town: Town) -> None:
+    """Otherwise the first buyer after a start is told that the product is not sold."""
+    await town.publish(*all_moves(residents=3, each=5))
+    async with running(town.relay(town.consumer())):
+        assert await until_delivered(town.database, messaging, limit=10)
+        assert await town.seen() == {f"r{who}": list(range(5)) for who in range(3)}
+    assert await until_delivered(town.database, messaging, limit=10), "nothing waits"
+
+
+async def test_a_start_does_not_wait_for_ever(town: Town) -> None:
+    """Otherwise one stuck event keeps the marketplace closed."""
+    await town.publish(ResidentMoved(resident="r", number=1))
+    assert not await until_delivered(town.database, messaging, limit=0.05)
