@@ -45,7 +45,7 @@ def build(
     assets = Assets()
     desk = Desk(
         marketplace=marketplace,
-        views=Views(assets, pay_hosts(settings)),
+        views=Views(assets, pay_hosts=pay_hosts(settings), rehearsal=settings.sandbox_enabled),
         clock=platform.clock,
         keyring=platform.keyring,
         public_url=settings.public_url.rstrip("/"),

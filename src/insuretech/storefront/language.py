@@ -60,8 +60,9 @@ class Wording:
         number = format_decimal(money.amount, pattern, locale=self.language)
         return f"{number}{_NBSP}{_SIGNS.get(money.currency, money.currency)}"
 
-    def number(self, value: float | Decimal) -> str:
-        return format_decimal(value, locale=self.language)
+    def decimal(self, text: str) -> str:
+        """A number as the API writes it, ``1.8``, as readers write it: ``1,8``."""
+        return format_decimal(Decimal(text), "#,##0.#####", locale=self.language)
 
     def percent(self, share: Decimal) -> str:
         """``12,5 %`` from a share of one."""

@@ -157,7 +157,11 @@ def _refused(response: httpx.Response) -> Refused:
     except msgspec.MsgspecError:
         problem = _Problem()
     slug = problem.type.rsplit("/", 1)[-1]
-    return Refused(response.status_code, slug, problem.detail or problem.title, problem.errors)
+    # Pointers lead into the request's body; pages speak of the answers inside it.
+    faults = tuple(
+        msgspec.structs.replace(fault, pointer=fault.pointer.removeprefix("/answers")) for fault in problem.errors
+    )
+    return Refused(response.status_code, slug, problem.detail or problem.title, faults)
 
 
 def _safe(part: str) -> str:

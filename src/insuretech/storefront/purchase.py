@@ -16,7 +16,8 @@ from insuretech.contracts.answers import tidied_text
 from insuretech.contracts.money import Money
 from insuretech.kit.ids import new_secret
 from insuretech.storefront.desk import Desk
-from insuretech.storefront.domain import Field, Problemlet, iso_date
+from insuretech.storefront.domain.fields import Field, Problemlet
+from insuretech.storefront.domain.reading import iso_date
 from insuretech.storefront.narration import Story, story_of
 from insuretech.storefront.offers import card_of, product_or_none
 from insuretech.storefront.ports import ConsentView, FieldFault, Offer, Order, Product, Quote, Refused

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Text
-from insuretech.storefront.domain import Field, Option, Problemlet
+from insuretech.storefront.domain.fields import Field, Option, Problemlet
 from insuretech.storefront.narration import Milestone
 from insuretech.storefront.offers import OfferCard
 from insuretech.storefront.ports import ConsentView

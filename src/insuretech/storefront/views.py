@@ -30,6 +30,8 @@ class PageFrame:
     theme: str
     path: str
     products: tuple[ProductSummary, ...]
+    rehearsal: bool
+    """Whether the insurers are invented and nothing here is real."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class FormGuard:
 class Views:
     """Renders templates. ``pay_hosts`` are the origins a payment form may lead to."""
 
-    def __init__(self, assets: Assets, pay_hosts: tuple[str, ...] = ()) -> None:
+    def __init__(self, assets: Assets, *, pay_hosts: tuple[str, ...], rehearsal: bool) -> None:
+        self._rehearsal = rehearsal
         self._assets = assets
         self._environments = {language: self._environment(language) for language in LANGUAGES}
         self._headers = security_headers(pay_hosts)
@@ -58,7 +61,7 @@ class Views:
         status: int = 200,
     ) -> Response[bytes]:
         """A whole page or a fragment; never cached by others, since it may show a person's own things."""
-        frame = PageFrame(visit.language, visit.theme, visit.path, products)
+        frame = PageFrame(visit.language, visit.theme, visit.path, products, self._rehearsal)
         html = (
             self._environments[visit.language]
             .get_template(template)
@@ -82,6 +85,7 @@ class Views:
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
             extensions=["jinja2.ext.i18n"],
@@ -92,7 +96,7 @@ class Views:
             "money": wording.money,
             "day": wording.day,
             "moment": wording.moment,
-            "number": wording.number,
+            "decimal": wording.decimal,
             "percent": wording.percent,
             "initials": initials,
         }

@@ -10,21 +10,9 @@ from litestar import Response
 from insuretech.contracts.answers import AnswerCheck, at_pointer, question_at
 from insuretech.contracts.text import Text
 from insuretech.storefront.desk import Desk
-from insuretech.storefront.domain import (
-    NO_PLACES,
-    Answers,
-    Block,
-    Problemlet,
-    Repeat,
-    add_entry,
-    blocks,
-    problemlets,
-    pruned,
-    read_answers,
-    remove_entry,
-    suggested,
-    typed,
-)
+from insuretech.storefront.domain.drawing import NO_PLACES, blocks
+from insuretech.storefront.domain.fields import Answers, Block, Problemlet, Repeat, problemlets, without_echo
+from insuretech.storefront.domain.reading import add_entry, pruned, read_answers, remove_entry, suggested, typed
 from insuretech.storefront.ports import FieldFault, Product, Refused, Step
 from insuretech.storefront.visits import Form, Visit
 from insuretech.storefront.words import told
@@ -160,7 +148,7 @@ class Wizard:
             "step": step,
             "number": number,
             "steps": self._marks(visit, filled, number),
-            "blocks": drawn,
+            "blocks": without_echo(drawn, step.title.in_language(visit.language)),
             "errors": errors,
             "has_corridor": product.has_corridor,
             **await self._corridor(visit, filled),
