@@ -8,7 +8,6 @@ import asyncio
 import os
 import random
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS
+from schemathesis.core.result import Ok
 
 from tests.system.answers import ANSWERS
 from tests.system.buyer import Buyer
@@ -62,6 +62,7 @@ def test_every_answer_is_described(market: RunningMarketplace) -> None:
     described = schemathesis.openapi.from_url(f"{market.base_url}/schema/openapi.json")
     found = []
     for result in described.get_all_operations():
+        assert isinstance(result, Ok), result
         operation = result.ok()
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             try:
@@ -74,7 +75,7 @@ def test_every_answer_is_described(market: RunningMarketplace) -> None:
 
 def fuzz(cases: Any, known: Known) -> None:
     """Send made-up requests and hold every answer against the document."""
-    excluded: list[Callable[..., Any]] = [CHECKS.get_one(name) for name in SKIPPED_CHECKS]
+    excluded = [check(name) for name in SKIPPED_CHECKS]
 
     @settings(
         max_examples=EXAMPLES,
@@ -86,10 +87,18 @@ def fuzz(cases: Any, known: Known) -> None:
     )
     @given(cases)
     def send(case: Case[Any]) -> None:
+        before = dict(case.path_parameters)
         headers = at_home(case, known)
-        case.call_and_validate(headers=headers, timeout=20, excluded_checks=excluded)
+        mended = case.path_parameters != before  # then what was wrong with the request may be right now
+        without = [*excluded, check("negative_data_rejection")] if mended else excluded
+        case.call_and_validate(headers=headers, timeout=20, excluded_checks=without)
 
     send()
+
+
+def check(name: str) -> Any:
+    """One of the fuzzer's checks; its registry is typed wider than what is made of it."""
+    return CHECKS.get_one(name)
 
 
 def at_home(case: Case[Any], known: Known) -> dict[str, str]:
