@@ -47,13 +47,14 @@ _HANDLERS: Any = {NoSuchObject: _render_missing}
 
 
 def _payment_page(request: AnyRequest, payment: Payment) -> Response[bytes]:
-    back = urlsplit(payment.return_url)
+    back, language = urlsplit(payment.return_url), _language(request)
+    amount = f"{payment.amount.amount:,.2f}".replace(",", "\u00a0")
     return page(
         "pay.html",
         form_target=f"{back.scheme}://{back.netloc}",
-        language=_language(request),
+        language=language,
         payment=payment,
-        amount=f"{payment.amount.amount:,.2f}".replace(",", "\u00a0"),
+        amount=amount.replace(".", ",") if language == "ru" else amount,
     )
 
 
