@@ -1,5 +1,6 @@
 """What can be done with quotes: submit one, hear a callback, follow what becomes of an offer at the orders' side."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -21,7 +22,7 @@ from insuretech.kit.ids import buyer_of, new_id, new_secret
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem
 from insuretech.quotes.answers import close_empty
-from insuretech.quotes.domain import QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
+from insuretech.quotes.domain import LINES, QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
 from insuretech.quotes.ports import (
     Answers,
     Line,
@@ -93,8 +94,11 @@ class Asking(Protocol):
         """Whether more lines can be worked on at once; else they wait in the database."""
         ...
 
-    def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers) -> None:
-        """Start asking; the quote is committed and its lines are claimed by us."""
+    def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers, *, fresh: bool) -> None:
+        """Start asking; the quote is committed and its lines are claimed by us.
+
+        ``fresh`` says that nobody has asked for them yet, although they are marked as sent already.
+        """
         ...
 
     def notice(self, line: Line, digest: bytes) -> None:
@@ -124,8 +128,12 @@ class QuoteDesk:
     async def submit_quote(self, submission: Submission) -> QuoteCreated:
         """Check the answers, keep the quote and start asking every insurer of the product at once.
 
-        Raises ``ProductNotSold``, ``Invalid``, ``TariffUnavailable`` and the problems of idempotency keys.
+        Raises ``ProductNotSold``, ``Invalid``, ``TariffUnavailable`` and the problems of idempotency keys. A caller
+        that hangs up does not come between keeping and asking.
         """
+        return await asyncio.shield(self._submit(submission))
+
+    async def _submit(self, submission: Submission) -> QuoteCreated:
         now = self.clock.now()
         scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
         async with self.transaction() as store:
@@ -139,8 +147,8 @@ class QuoteDesk:
             limits = await self._limits(product, answers, legal_date(now), submission.language)
             token = new_secret()
             quote = self._quote(product, answers, cover, limits, buyer_of(token), now)
-            lines = self._lines(product, quote)
             claimed = self.engine.has_room()
+            lines = self._lines(product, quote, claimed=claimed)
             await store.add_quote(quote, lines, self.engine.id if claimed else None)
             await store.publish([_submitted(quote, lines)], now)
             events = [] if lines else await close_empty(store, quote, now)
@@ -151,12 +159,10 @@ class QuoteDesk:
         SUBMITTED.labels(quote.product).inc()
         self.engine.tell(quote.id, events)
         if claimed:
-            self.engine.begin(quote, lines, answers)
+            self.engine.begin(quote, lines, answers, fresh=True)
         return created
 
-    async def _limits(
-        self, product: KnownProduct, answers: Answers, today: date, language: Language
-    ) -> Limits | None:
+    async def _limits(self, product: KnownProduct, answers: Answers, today: date, language: Language) -> Limits | None:
         if product.definition.code != OSAGO:
             return None
         try:
@@ -189,14 +195,16 @@ class QuoteDesk:
             expires_at=now + timedelta(seconds=self.quote_ttl),
         )
 
-    def _lines(self, product: KnownProduct, quote: Quote) -> list[Line]:
+    def _lines(self, product: KnownProduct, quote: Quote, *, claimed: bool) -> list[Line]:
+        """A line for each insurer; those we claim are kept as sent, which after a crash means: look up first."""
+        status = LINES.move(LineStatus.QUEUED, LineStatus.SENT) if claimed else LineStatus.QUEUED
         connected = set(self.insurers.codes())
         return [
             Line(
                 id=new_id(),
                 quote_id=quote.id,
                 insurer=code,
-                status=LineStatus.QUEUED,
+                status=status,
                 deadline=quote.created_at + timedelta(seconds=self.insurers.profile(code).time_limit),
             )
             for code in product.definition.insurers

@@ -228,7 +228,7 @@ OFFERS = LifeCycle(
 
 @dataclass(frozen=True)
 class Offer:
-    """An offer as its life cycle sees it: which order holds it, and up to which moment we have heard of orders on it."""
+    """An offer as its life cycle sees it: who holds it, and up to when we have heard of orders on it."""
 
     status: OfferStatus
     expires_at: datetime

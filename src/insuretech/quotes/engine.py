@@ -48,9 +48,11 @@ CLAIMED = Counter("insuretech_quote_lines_claimed_total", "Lines taken over from
 
 _LONGEST_PAUSE = 5.0
 _OVERDUE = timedelta(seconds=10)
+_QUIET = 0.001  # seconds in which nothing more came
+_GATHERING = 4
 
 
-@dataclass
+@dataclass(eq=False)
 class LineRun:
     """A line being worked on; ``line.status`` is what the database holds as far as we know."""
 
@@ -143,7 +145,7 @@ class Engine:
             by_quote[line.quote_id].append(line)
         for quote_id, found in by_quote.items():
             CLAIMED.inc(len(found))
-            self.begin(quotes[quote_id], found, self._open(quotes[quote_id]))
+            self.begin(quotes[quote_id], found, self._open(quotes[quote_id]), fresh=False)
 
     async def stop(self) -> None:
         """Leave every line as it is for another engine to take over at once."""
@@ -180,28 +182,29 @@ class Engine:
     def has_room(self) -> bool:
         return len(self._working) < self._settings.room
 
-    def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers | None) -> None:
+    def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers | None, *, fresh: bool) -> None:
         """Work on these lines of a quote, which are claimed by us, each from the state it is in."""
         run = QuoteRun(quote, answers or {})
         runs = [LineRun(line) for line in lines if line.id not in self._working]
         self._working.update({each.line.id: each for each in runs})
         WORKING.set(len(self._working))
-        self._spawn(self._begin(run, runs, readable=answers is not None))
-
-    async def _begin(self, run: QuoteRun, runs: Sequence[LineRun], *, readable: bool) -> None:
-        """Mark new lines as sent before anything is: after a crash we must look up first, not ask again."""
         queued = [each for each in runs if each.line.status is LineStatus.QUEUED]
-        sent: set[UUID] = set()
-        if queued and readable:
-            ids = [each.line.id for each in queued]
-            sent = await self._insist(lambda store: store.mark(ids, LineStatus.QUEUED, LineStatus.SENT, self.id))
         for each in runs:
-            before = each.line.status
-            if not readable:
+            if answers is None:
                 self._spawn(self._give_up(run, each))
-            elif before is not LineStatus.QUEUED or each.line.id in sent:
-                each.moved(LineStatus.SENT if before is LineStatus.QUEUED else before)
-                self._spawn(self._work(run, each, before))
+            elif each not in queued:
+                self._spawn(self._work(run, each, LineStatus.QUEUED if fresh else each.line.status))
+        if queued and answers is not None:
+            self._spawn(self._begin_queued(run, queued))
+
+    async def _begin_queued(self, run: QuoteRun, queued: Sequence[LineRun]) -> None:
+        """Mark lines as sent before anything is: after a crash we must look up first, not ask again."""
+        ids = [each.line.id for each in queued]
+        sent = await self._insist(lambda store: store.mark(ids, LineStatus.QUEUED, LineStatus.SENT, self.id))
+        for each in queued:
+            if each.line.id in sent:
+                each.moved(LineStatus.SENT)
+                self._spawn(self._work(run, each, LineStatus.QUEUED))
             else:
                 self._done(each)  # another engine has it
 
@@ -275,7 +278,7 @@ class Engine:
         """Write what has come together until nothing more has."""
         try:
             while run.accepted or run.ended:
-                await asyncio.sleep(0)  # lines that end in this very moment may join
+                await self._gathered(run)
                 accepted, run.accepted = run.accepted, []
                 ended, run.ended = run.ended, []
                 await self._write_accepted([each for each, _ in accepted])
@@ -287,6 +290,14 @@ class Engine:
                         written.set_result(None)
         finally:
             run.writing = False
+
+    async def _gathered(self, run: QuoteRun) -> None:
+        """Wait for lines that end in these very milliseconds: one commit to disk takes longer than that."""
+        for _ in range(_GATHERING):
+            together = len(run.accepted) + len(run.ended)
+            await asyncio.sleep(_QUIET)
+            if together == len(run.accepted) + len(run.ended):
+                return
 
     async def _write_accepted(self, accepted: Sequence[LineRun]) -> None:
         if accepted:

@@ -40,13 +40,24 @@ KEPT_FOR = timedelta(days=90)
 CALLBACKS_KEPT_FOR = timedelta(days=3)
 
 _OF_LINE = tuple(lines.c[name] for name in Line.__struct_fields__)
-_IDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _BATCH = 200
 
 # Spelled out, not bound, so that the planner sees that the partial indexes fit.
 _IS_UNFINISHED = lines.c.status.in_([sa.literal_column(f"'{status}'") for status in UNFINISHED])
 _IS_ACTIVE = offers.c.status == sa.literal_column(f"'{OfferStatus.ACTIVE}'")
 
+# What every quote runs is made once: building a statement costs more than running it.
+_ON_SALE = sa.select(products.c.version, products.c.revision).where(
+    products.c.code == sa.bindparam("code"), products.c.on_sale
+)
+_ADD_QUOTE, _ADD_LINE, _ADD_OFFER, _ADD_EVENT = (sa.insert(table) for table in (quotes, lines, offers, events))
+_MARK = sa.text(
+    """
+    update quotes.lines set status = :after
+    where id = any(cast(:ids as uuid[])) and status = :before and claimed_by = :engine
+    returning id
+    """
+)
 _END_LINES = sa.text(
     """
     update quotes.lines set status = e.outcome, reason_ru = e.reason_ru, reason_en = e.reason_en, ended_at = :now
@@ -91,10 +102,7 @@ class QuoteStore:
     # ------------------------------------------------------------ products
 
     async def product_on_sale(self, code: str) -> KnownProduct | None:
-        statement = sa.select(products.c.version, products.c.revision).where(
-            products.c.code == code, products.c.on_sale
-        )
-        found = (await self._connection.execute(statement)).first()
+        found = (await self._connection.execute(_ON_SALE, {"code": code})).first()
         if found is None:
             return None
         return await self._products.get(self._connection, code, found.version, found.revision)
@@ -128,20 +136,14 @@ class QuoteStore:
             "offers": 0,
             "last_event": 0,
         }
-        await self._connection.execute(sa.insert(quotes), [row])
+        await self._connection.execute(_ADD_QUOTE, [row])
         if new_lines:
             rows = [{**msgspec.structs.asdict(line), "claimed_by": claimed_by} for line in new_lines]
-            await self._connection.execute(sa.insert(lines), rows)
+            await self._connection.execute(_ADD_LINE, rows)
 
     async def mark(self, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID) -> set[UUID]:
-        statement = (
-            sa.update(lines)
-            .where(lines.c.id == sa.any_(sa.literal(list(line_ids), _IDS)))
-            .where(lines.c.status == before, lines.c.claimed_by == engine)
-            .values(status=after)
-            .returning(lines.c.id)
-        )
-        return set((await self._connection.execute(statement)).scalars())
+        arguments = {"ids": list(line_ids), "before": before, "after": after, "engine": engine}
+        return set((await self._connection.execute(_MARK, arguments)).scalars())
 
     async def end_lines(self, endings: Sequence[Ending], now: datetime) -> set[UUID]:
         arguments = {
@@ -171,7 +173,7 @@ class QuoteStore:
             for offer in new_offers
         ]
         if rows:
-            await self._connection.execute(sa.insert(offers), rows)
+            await self._connection.execute(_ADD_OFFER, rows)
 
     async def add_events(self, quote_id: UUID, new_events: Sequence[QuoteEvent]) -> None:
         rows = [
@@ -179,7 +181,7 @@ class QuoteStore:
             for event in new_events
         ]
         if rows:
-            await self._connection.execute(sa.insert(events), rows)
+            await self._connection.execute(_ADD_EVENT, rows)
 
     async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:
         amount = late.premium.amount if late.premium else None

@@ -153,7 +153,7 @@ async def test_a_dead_engine_is_replaced_and_nobody_is_asked_twice() -> None:
     dead = stage.engine()
     await dead.look_around()
     quote, lines = await stage.submitted("slow", "thinking", claimed_by=dead)
-    dead.begin(quote, lines, answers())
+    dead.begin(quote, lines, answers(), fresh=True)
     await asyncio.sleep(0.015)
     for task in dead._tasks:  # as SIGKILL would end it: nothing is handed back
         task.cancel()
@@ -173,7 +173,7 @@ async def test_a_living_engine_is_left_alone() -> None:
     stage = Stage(one=insurer)
     async with stage.running() as first, stage.running():
         quote, lines = await stage.submitted(claimed_by=first)
-        first.begin(quote, lines, answers())
+        first.begin(quote, lines, answers(), fresh=True)
         await stage.until_completed(quote)
     assert insurer.requests == {lines[0].id: 1}
     assert insurer.looks == {}
@@ -185,7 +185,7 @@ async def test_a_stopped_engine_hands_over_at_once() -> None:
     patient = EngineSettings(every=0.01, lease=3600, patience=QUICK.patience)
     async with stage.running(patient) as first:
         quote, lines = await stage.submitted(claimed_by=first)
-        first.begin(quote, lines, answers())
+        first.begin(quote, lines, answers(), fresh=True)
         await asyncio.sleep(0.01)
     async with stage.running(patient):
         await stage.until_completed(quote, limit=1)

@@ -36,7 +36,8 @@ class IdleEngine:
     def has_room(self) -> bool:
         return self.room
 
-    def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers) -> None:
+    def begin(self, quote: Quote, lines: Sequence[Line], answers: Answers, *, fresh: bool) -> None:
+        assert fresh
         self.begun.append((quote, lines, answers))
 
     def notice(self, line: Line, digest: bytes) -> None:
@@ -98,7 +99,7 @@ async def test_a_quote_is_kept_with_a_line_for_each_connected_insurer(desk: Desk
     assert row.quote.limits == LIMITS
     assert (row.quote.starts_on, row.quote.ends_on) == (date(2026, 11, 26), date(2027, 11, 25))
     lines = list(desk.database.tables.lines.values())
-    assert [(line.insurer, line.status) for line in lines] == [("two", LineStatus.QUEUED), ("one", LineStatus.QUEUED)]
+    assert [(line.insurer, line.status) for line in lines] == [("two", LineStatus.SENT), ("one", LineStatus.SENT)]
     assert {line.deadline for line in lines} == {NOW + timedelta(seconds=60)}
     [event] = desk.database.tables.published
     assert isinstance(event, QuoteSubmitted)
@@ -192,6 +193,7 @@ async def test_a_full_engine_leaves_the_quote_to_be_picked_up(desk: Desk) -> Non
     desk.engine.room = False
     await desk.desk.submit_quote(asked())
     assert set(desk.database.tables.claims.values()) == {None}
+    assert {line.status for line in desk.database.tables.lines.values()} == {LineStatus.QUEUED}
     assert desk.engine.begun == []
 
 
