@@ -243,14 +243,16 @@ async def _begin_when_priced(
     loop = asyncio.get_running_loop()
     until = loop.time() + PRICE_WAIT
     with desk.live.subscribe(channel_of(order_id)) as news:
-        while True:
-            try:
-                return await _begin_payment(desk, request, order_id, return_url, method)
-            except problems.PriceNotConfirmed:
-                left = until - loop.time()
-                if left <= 0:
-                    raise
-                await news.next(min(left, 0.5))  # another process may be the one that hears the insurer
+        while await _price_outstanding(desk, request, order_id) and (left := until - loop.time()) > 0:
+            await news.next(min(left, 0.5))  # another process may be the one that hears the insurer
+    return await _begin_payment(desk, request, order_id, return_url, method)
+
+
+async def _price_outstanding(desk: Desk, request: Request, order_id: UUID) -> bool:
+    """Looks without locking: the process manager must be able to take the order up meanwhile."""
+    async with desk.transaction() as store:
+        status = await store.status(order_id, request.actor)
+    return status in {OrderStatus.CREATED, OrderStatus.CONFIRMING_PRICE}
 
 
 async def _begin_payment(

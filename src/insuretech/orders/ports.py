@@ -16,6 +16,7 @@ from insuretech.contracts.products import CancellationRule, Consent
 from insuretech.contracts.text import Text
 from insuretech.kit.events import Event
 from insuretech.kit.idempotency import Scope, StoredAnswer
+from insuretech.orders.domain.lifecycle import OrderStatus
 from insuretech.orders.domain.purchase import Cancellation, Purchase
 from insuretech.orders.policyholders import SealedPolicyholder
 
@@ -121,6 +122,10 @@ class Store(Protocol):
 
     async def purchase(self, order_id: UUID, owner: str) -> Purchase | None:
         """The owner's order, locked until the end of the transaction."""
+        ...
+
+    async def status(self, order_id: UUID, owner: str) -> OrderStatus | None:
+        """Where the owner's order is just now; locks nothing."""
         ...
 
     async def save(self, before: Purchase, after: Purchase) -> None:

@@ -17,7 +17,7 @@ from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Event
 from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer
 from insuretech.kit.messaging import Outbox
-from insuretech.orders.domain.lifecycle import CancellationStatus
+from insuretech.orders.domain.lifecycle import CancellationStatus, OrderStatus
 from insuretech.orders.domain.purchase import Cancellation, Purchase
 from insuretech.orders.domain.steps import ASKS_INSURER
 from insuretech.orders.policyholders import SealedPolicyholder
@@ -176,6 +176,11 @@ class OrderStore:
 
     async def _purchases(self, order_ids: Sequence[UUID]) -> list[Purchase]:
         return [purchase_of(row) for row in await self._connection.execute(PURCHASES, {"ids": order_ids})]
+
+    async def status(self, order_id: UUID, owner: str) -> OrderStatus | None:
+        statement = sa.select(orders.c.status).where(orders.c.id == order_id, orders.c.owner == owner)
+        found = (await self._connection.execute(statement)).scalar_one_or_none()
+        return None if found is None else OrderStatus(found)
 
     async def save(self, before: Purchase, after: Purchase) -> None:
         row = {**order_row(after.order), "version": before.order.version}

@@ -19,17 +19,17 @@ from tests.service.orders.world import World
 Moment = Literal["before", "after"]
 
 
-async def die_at(world: World, step: Step, moment: Moment) -> None:
-    """Run the process manager until the outside call of ``step``, and end the process just before or after it."""
+async def die_at(world: World, fatal: Step, moment: Moment) -> None:
+    """Run the process manager until the outside call of ``fatal``, and end the process just before or after it."""
     saga, reached = world.orders.saga, asyncio.Event()
     perform = saga._calls.perform
 
-    async def until(this: Step, purchase: Purchase) -> Outcome:
-        if this is step and moment == "before":
+    async def until(step: Step, purchase: Purchase) -> Outcome:
+        if step is fatal and moment == "before":
             reached.set()
             await asyncio.Event().wait()
-        outcome = await perform(this, purchase)
-        if this is step:
+        outcome = await perform(step, purchase)
+        if step is fatal:
             reached.set()
             await asyncio.Event().wait()
         return outcome
