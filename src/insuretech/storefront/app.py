@@ -7,7 +7,7 @@ import httpx
 
 from insuretech.kit.platform import Platform, Service
 from insuretech.kit.settings import Settings
-from insuretech.storefront.assets import Assets
+from insuretech.storefront.assets import shipped_assets
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.marketplace import HttpMarketplace
 from insuretech.storefront.ports import Marketplace
@@ -42,15 +42,14 @@ def build(
             trust_env=False,
         )
         marketplace = HttpMarketplace(client)
-    assets = Assets()
     desk = Desk(
         marketplace=marketplace,
-        views=Views(assets, pay_hosts=pay_hosts(settings), rehearsal=settings.sandbox_enabled),
+        views=Views(pay_hosts=pay_hosts(settings), rehearsal=settings.sandbox_enabled),
         clock=platform.clock,
         keyring=platform.keyring,
         public_url=settings.public_url.rstrip("/"),
     )
-    routes = site_routes(desk, assets)
+    routes = site_routes(desk, shipped_assets())
     return Storefront(Service(name="storefront", routes=routes, failure_page=page_of_failure(desk)))
 
 

@@ -7,6 +7,7 @@ one file each at start, in the order given here, so that a page costs three requ
 import gzip
 import re
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -67,3 +68,9 @@ class Assets:
         packed = gzip.compress(body, 9, mtime=0)
         self._addresses[name] = hashed
         self._files[hashed] = Asset(MEDIA_TYPES[path.suffix], body, packed if len(packed) < len(body) else None)
+
+
+@cache
+def shipped_assets() -> Assets:
+    """The files that come with this version, read once."""
+    return Assets()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from litestar.response import Redirect
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Language, Text
 from insuretech.kit.ids import new_secret
-from insuretech.storefront.assets import Assets
-from insuretech.storefront.language import LANGUAGES, WORDINGS
+from insuretech.storefront.assets import shipped_assets
+from insuretech.storefront.language import WORDINGS
 from insuretech.storefront.ports import ProductSummary
 from insuretech.storefront.visits import Visit
 
@@ -45,10 +46,8 @@ class FormGuard:
 class Views:
     """Renders templates. ``pay_hosts`` are the origins a payment form may lead to."""
 
-    def __init__(self, assets: Assets, *, pay_hosts: tuple[str, ...], rehearsal: bool) -> None:
+    def __init__(self, *, pay_hosts: tuple[str, ...], rehearsal: bool) -> None:
         self._rehearsal = rehearsal
-        self._assets = assets
-        self._environments = {language: self._environment(language) for language in LANGUAGES}
         self._headers = security_headers(pay_hosts)
 
     def page(
@@ -62,11 +61,7 @@ class Views:
     ) -> Response[bytes]:
         """A whole page or a fragment; never cached by others, since it may show a person's own things."""
         frame = PageFrame(visit.language, visit.theme, visit.path, products, self._rehearsal)
-        html = (
-            self._environments[visit.language]
-            .get_template(template)
-            .render(page=frame, form=_Guarded(visit), **context)
-        )
+        html = environment(visit.language).get_template(template).render(page=frame, form=_Guarded(visit), **context)
         return Response(
             html.encode(),
             status_code=status,
@@ -78,45 +73,6 @@ class Views:
     def away(self, visit: Visit, address: str) -> Response[Any]:
         """303: after a form was taken, look there (so a reload sends nothing twice)."""
         return Redirect(address, status_code=303, cookies=visit.cookies, headers=self._headers)
-
-    def _environment(self, language: Language) -> Environment:
-        wording = WORDINGS[language]
-        environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            auto_reload=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=["jinja2.ext.i18n"],
-        )
-        environment.install_gettext_translations(wording.messages, newstyle=True)  # type: ignore[attr-defined]  # by i18n
-        environment.globals["asset"] = self._assets.address
-        environment.filters |= {
-            "money": wording.money,
-            "day": wording.day,
-            "moment": wording.moment,
-            "decimal": wording.decimal,
-            "percent": wording.percent,
-            "initials": initials,
-        }
-
-        def shown(value: object) -> object:
-            """Texts in both languages, money and dates print themselves in the page's language."""
-            match value:
-                case Text():
-                    return value.in_language(language)
-                case Money():
-                    return wording.money(value)
-                case datetime():
-                    return wording.moment(value)
-                case date():
-                    return wording.day(value)
-            return value
-
-        environment.finalize = shown
-        environment.filters["in_words"] = shown
-        return environment
 
 
 class _Guarded:
@@ -163,3 +119,45 @@ def security_headers(pay_hosts: tuple[str, ...]) -> dict[str, str]:
         "Cache-Control": "private, no-store",
         "Vary": "Cookie, Accept-Language, HX-Request",
     }
+
+
+@cache
+def environment(language: Language) -> Environment:
+    """Templates in one language, compiled as they are first asked for."""
+    wording = WORDINGS[language]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_translations(wording.messages, newstyle=True)  # type: ignore[attr-defined]  # by i18n
+    environment.globals["asset"] = shipped_assets().address
+    environment.filters |= {
+        "money": wording.money,
+        "day": wording.day,
+        "moment": wording.moment,
+        "decimal": wording.decimal,
+        "percent": wording.percent,
+        "initials": initials,
+    }
+
+    def shown(value: object) -> object:
+        """Texts in both languages, money and dates print themselves in the page's language."""
+        match value:
+            case Text():
+                return value.in_language(language)
+            case Money():
+                return wording.money(value)
+            case datetime():
+                return wording.moment(value)
+            case date():
+                return wording.day(value)
+        return value
+
+    environment.finalize = shown
+    environment.filters["in_words"] = shown
+    return environment
