@@ -98,9 +98,8 @@ SANDBOX_NOTICE = Text(
 _HEADING = Text("Страховой полис", "Insurance policy")
 _VERIFY = Text("Проверка полиса", "Check this policy")
 _VERIFY_HOW = Text(
-    "Наведите камеру телефона на код: откроется страница, где видно, действует ли полис. Личных данных на ней нет.",
-    "Point a phone's camera at the code: a page opens that says whether the policy is in force. It shows no personal "
-    "data.",
+    "Код вверху ведёт на страницу, где видно, действует ли полис. Личных данных на ней нет.",
+    "The code at the top leads to a page that says whether the policy is in force. It shows no personal data.",
 )
 _SIGNS = {"RUB": "₽", "EUR": "€", "USD": "$"}
 _DOCUMENTS = {"passport": Text("Паспорт гражданина РФ", "Russian passport")}

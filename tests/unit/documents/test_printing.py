@@ -61,7 +61,7 @@ async def test_the_same_policy_gives_the_same_bytes(printer: TypstPrinter) -> No
 
 async def test_an_ordinary_policy_fits_one_page(printer: TypstPrinter) -> None:
     """Otherwise people print and carry two sheets."""
-    insured = tuple(line(f"Вопрос {number}", f"Question {number}", "Ответ") for number in range(6))
+    insured = tuple(line(f"Вопрос {number}", f"Question {number}", "Ответ") for number in range(21))
     assert len(PdfReader(io.BytesIO(await pdf(printer, policy_paper(insured=insured)))).pages) == 1
 
 
@@ -113,11 +113,11 @@ async def test_letters_of_neighbouring_languages_are_there(printer: TypstPrinter
 
 async def test_many_insured_things_run_over_pages_and_keep_the_code(printer: TypstPrinter) -> None:
     """Otherwise a fleet or a large family would lose lines."""
-    insured = tuple(line(f"Вопрос {number}", f"Question {number}", f"Ответ-{number}") for number in range(120))
+    insured = tuple(line(f"Вопрос {number}", f"Question {number}", f"Ответ-{number}") for number in range(200))
     content = await pdf(printer, policy_paper(insured=insured))
     text = text_of(content)
     assert len(PdfReader(io.BytesIO(content)).pages) > 3
-    assert all(f"Ответ-{number}" in text for number in range(120))
+    assert all(f"Ответ-{number}" in text for number in range(200))
     assert "https://example.org/verify/" in text
 
 
