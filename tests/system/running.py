@@ -4,6 +4,7 @@ What a test may do to it is what the world may do: send requests, stop it polite
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -168,9 +169,10 @@ class RunningMarketplace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whatever happened, nothing stays running."""
+        """Whatever happened, nothing stays running, and nothing of a killed one stays in /tmp."""
         if self._process is not None:
             self.kill_group()
+        shutil.rmtree(self.database.socket_folder, ignore_errors=True)
 
 
 def free_port() -> int:
