@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from time import monotonic
 from typing import Any, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -166,7 +167,7 @@ def _refused(response: httpx.Response) -> Refused:
 
 def _safe(part: str) -> str:
     """One segment of a path, whatever was typed into an address."""
-    return httpx.URL("/").copy_with(path=f"/{part}").raw_path.decode().removeprefix("/").replace("/", "%2F")
+    return quote(part, safe="").replace(".", "%2E")
 
 
 def _encode(value: Any) -> Any:

@@ -54,6 +54,10 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     without: list[EndedLine]
 
     @property
+    def any_open(self) -> bool:
+        return any(card.open for card in self.offers)
+
+    @property
     def ended(self) -> int:
         return len(self.lines) - len(self.waiting)
 

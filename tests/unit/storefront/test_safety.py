@@ -166,3 +166,4 @@ async def test_an_offer_past_its_time_cannot_be_chosen(
     html = await browser.open(f"/quotes/{quote_id}/offers")
     assert "Срок истёк" in html
     assert "/order?quote=" not in html
+    assert "Эти предложения больше не действуют" in html
