@@ -7,6 +7,7 @@ import httpx
 
 from insuretech.kit.breaker import Breaker, BreakerOpen
 from insuretech.kit.tracing import current_trace_id
+from insuretech.kit.transport import AiohttpTransport
 
 MAX_ANSWER = 4 * 1024 * 1024
 _OF_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")
@@ -22,8 +23,7 @@ class NoAnswer(Exception):
 
 def new_client() -> httpx.AsyncClient:
     """The process's client; proxies of the environment are ignored, redirects are not followed."""
-    limits = httpx.Limits(max_connections=1024, max_keepalive_connections=128, keepalive_expiry=30)
-    return httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(10, connect=3), trust_env=False)
+    return httpx.AsyncClient(transport=AiohttpTransport(), timeout=httpx.Timeout(10, connect=3), trust_env=False)
 
 
 class Outbound:

@@ -1,6 +1,7 @@
 """Calls to outside parties end in time and say whether sending again is safe."""
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncIterator
 
@@ -132,7 +133,8 @@ async def test_who_waits_too_long_for_a_turn_was_surely_not_sent(
     server, url = party
     server.pause = 0.5
     calls = outbound(client, url, concurrency=1, time_limit=0.2)
-    outcomes = await asyncio.gather(calls.call("GET", "/"), calls.call("GET", "/"), return_exceptions=True)
+    waiting = calls.call("GET", "/", time_limit=0.1)
+    outcomes = await asyncio.gather(calls.call("GET", "/"), waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [NoAnswer, NotSent]
 
 
@@ -141,7 +143,7 @@ async def test_errors_of_the_party_open_the_breaker_and_their_answers_are_given(
 ) -> None:
     """Otherwise a party that is down is asked by every quote, or a 500 hides what it said."""
     server, url = party
-    server.answer = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
+    server.answer = b"HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     calls = outbound(client, url, failures=2)
     assert [(await calls.call("GET", "/")).status_code for _ in range(2)] == [500, 500]
     with pytest.raises(NotSent, match="breaker"):
@@ -162,3 +164,68 @@ async def test_a_cancelled_call_says_nothing_about_the_party(
     with pytest.raises(asyncio.CancelledError):
         await call
     assert calls.breaker.state is BreakerState.CLOSED
+
+
+class Connections:
+    """An outside party that keeps connections open; ``cut`` ends the next one in place of an answer."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.requests: list[bytes] = []
+        self.cut = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened += 1
+        try:
+            while True:
+                self.requests.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
+                if self.cut:
+                    return
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_a_call_is_sent_once_whatever_happens_to_its_connection(client: httpx.AsyncClient, method: str) -> None:
+    """Otherwise an insurer that loses its answer is asked again behind our back, and may issue two policies."""
+    party = Connections()
+    async with await asyncio.start_server(party.serve, "127.0.0.1", 0) as server:
+        calls = outbound(client, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await calls.call(method, "/first")
+        await calls.call(method, "/second")
+        assert party.opened == 1  # connections are kept, else every call pays for a new one
+        party.cut = True
+        with pytest.raises(NoAnswer):
+            await calls.call(method, "/third")
+        assert party.requests == [f"{method} /{name} HTTP/1.1".encode() for name in ("first", "second", "third")]
+
+
+async def test_addresses_and_bodies_arrive_as_they_were_given(
+    party: tuple[Party, str], client: httpx.AsyncClient
+) -> None:
+    """Otherwise an insurer looks up another policy than the one meant, or a signature does not fit its body."""
+    server, url = party
+    await outbound(client, url).call("PUT", "/a%2Fb/%D0%9F?x=1%2B1", content=b"{}", headers={"content-type": "a/b"})
+    request = server.requests[0]
+    assert request.startswith(b"PUT /a%2Fb/%D0%9F?x=1%2B1 HTTP/1.1\r\n")
+    assert request.lower().count(b"content-type: a/b\r\n") == 1
+    assert request.lower().count(b"content-length: 2\r\n") == 1
+
+
+async def test_an_answer_may_be_compressed(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+    """Otherwise connectors would try to read packed bytes."""
+    server, url = party
+    packed = gzip.compress(b'{"a": 1}')
+    server.answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n%b" % (len(packed), packed)
+    assert (await outbound(client, url).call("GET", "/")).json() == {"a": 1}
+
+
+async def test_redirects_are_not_followed(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+    """Otherwise an insurer could make us call any address inside our network."""
+    server, url = party
+    server.answer = b"HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
+    assert (await outbound(client, url).call("POST", "/", content=b"{}")).status_code == 307
