@@ -64,7 +64,7 @@ class ConsentText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A product file; ``position`` is its place on the list, ``short_title`` a word for menus, where the title is long."""
+    """A product file; ``position`` is its place on the list, ``short_title`` a word for menus if the title is long."""
 
     code: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,63}$")]
     version: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z][0-9A-Za-z.-]{0,31}$")]

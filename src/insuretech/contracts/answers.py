@@ -3,7 +3,8 @@
 A question set is a JSON Schema 2020-12 document. Beside the standard keywords it carries annotations of ours, which
 the wizard renders from and this module reads:
 
-- ``x-mask`` (``plate``, ``vin``, ``kbm``, ``phone``, ``licence``, ``money``): how the text is tidied before it is checked;
+- ``x-mask`` (``plate``, ``vin``, ``kbm``, ``phone``, ``licence``, ``money``): how the text is tidied
+  before it is checked;
 - ``x-error`` ``{ru, en}``: the sentence for a value that does not fit;
 - ``x-any-of`` ``{at, text}``: the field and the sentence when none of the ``anyOf`` branches fits;
 - ``x-decimal`` ``{min, max}``: bounds of a decimal number written as a string;

@@ -43,4 +43,7 @@ class TariffUnavailable(Problem):
 
 
 CorridorSource = Callable[[date, dict[str, Any], Language], Awaitable[Corridor]]
-"""(date of the contract, OSAGO answers, language of its sentences) -> corridor; raises ``TariffUnavailable`` or ``kit.problems.Invalid``."""
+"""(date of the contract, OSAGO answers, language of its sentences) -> corridor.
+
+Raises ``TariffUnavailable`` or ``kit.problems.Invalid``.
+"""

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime
 
 import pytest
 from pypdf import PdfReader
-from tests.unit.documents.policies import holder, line, policy_paper
 
 from insuretech.contracts.policies import PolicyPaper
 from insuretech.contracts.text import Text
 from insuretech.documents.domain import SANDBOX_NOTICE, printed_policy
 from insuretech.documents.printing import TypstPrinter, qr_code
+from tests.unit.documents.policies import holder, line, policy_paper
 
 MARKUP = '#eval("1+1") *жирный* _курсив_ `код` $x^2$ @ссылка <метка> // /* */ [a] {b} = + ~ -- #include "/etc/passwd"'
 

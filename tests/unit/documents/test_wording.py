@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.documents.policies import holder, policy_paper
 
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Text
@@ -18,6 +17,7 @@ from insuretech.documents.domain import (
     written_date,
     written_money,
 )
+from tests.unit.documents.policies import holder, policy_paper
 
 
 def words(**changes: object) -> PrintedPolicy:
