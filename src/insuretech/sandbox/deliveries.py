@@ -114,7 +114,7 @@ class Courier:
             status = answer.status_code
             taken = status == 200 if delivery.signature == "none" else answer.is_success  # YooKassa waits for 200
             result = f"HTTP {status}"
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # an address may be anything
             taken, result = False, type(error).__name__
         if taken or delivery.attempts >= ATTEMPTS or delivery.signature == "forged":
             await self.postbox.done(delivery.id, now, result)

@@ -235,3 +235,27 @@ async def test_another_site_cannot_set_the_sandbox(sandbox: RunningSandbox) -> N
 
     assert answer.status_code >= 400
     assert await behaviour(sandbox) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"action=%FF%FE", "application/x-www-form-urlencoded"),
+        (b"action=pay%00", "application/x-www-form-urlencoded"),
+        (b"&" * 5000, "application/x-www-form-urlencoded"),
+        (b"a=1&" * 5000, "application/x-www-form-urlencoded"),
+        (b"--x\r\nnonsense", "multipart/form-data; boundary=x"),
+        (b"nonsense", "multipart/form-data"),
+        (b'{"action": "pay"}', "application/json"),
+        (b"\xff\xfe\x00", ""),
+    ],
+)
+async def test_hostile_forms_are_a_fault_of_the_sender(
+    sandbox: RunningSandbox, content: bytes, content_type: str
+) -> None:
+    """Otherwise anyone can fill the log with stack traces."""
+    for path in (f"pay/{new_id()}", f"settings/{ASKED}", "settings/nobody"):
+        answer = await sandbox.http.post(
+            f"{sandbox.url}/sandbox/{path}", content=content, headers={"Content-Type": content_type}
+        )
+        assert 300 <= answer.status_code < 500, (path, answer.text)

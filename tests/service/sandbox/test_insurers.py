@@ -240,5 +240,8 @@ async def test_unknown_insurers_and_bodies_are_refused(sandbox: RunningSandbox) 
     nobody = await sandbox.http.put(f"{url}/nobody/{path}", json={}, headers=key)
     broken = await sandbox.http.put(f"{url}/{INSURER}/{path}", content=b'{"a"', headers=key)
     deep = await sandbox.http.put(f"{url}/{INSURER}/{path}", content=b"[" * 100_000, headers=key)
+    nul = await sandbox.http.put(
+        f"{url}/{INSURER}/v2/orders/{new_id()}/reservation", json={"offerId": "\0"}, headers=key
+    )
 
-    assert [nobody.status_code, broken.status_code, deep.status_code] == [403, 400, 400]
+    assert [answer.status_code for answer in (nobody, broken, deep, nul)] == [403, 400, 400, 400]

@@ -1,10 +1,12 @@
 """Setting the sandbox's behaviour and reading its books over HTTP."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Router, get, post, put
+from litestar.openapi.spec import Operation, RequestBody
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from insuretech.kit.problems import responses
@@ -22,6 +24,15 @@ class Reset(msgspec.Struct, forbid_unknown_fields=True):
     """What to start over: behaviours and calls always, the books only if so asked."""
 
     books: bool = False
+
+
+@dataclass
+class BodyMayBeMissing(Operation):
+    """Describes a body that may be left out; by itself the document would require it."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            self.request_body.required = False
 
 
 def control_routes(controls: Controls, books: Callable[[], Awaitable[WholeBooks]]) -> Router:
@@ -57,7 +68,13 @@ def control_routes(controls: Controls, books: Callable[[], Awaitable[WholeBooks]
     async def set_provider(request: AnyRequest, data: JSONBody[ProviderBehaviour]) -> ProviderBehaviour:
         return await controls.set_provider(data, await _given(request))
 
-    @post("/reset", status_code=204, responses=_TAKES_BODY, summary="Everyone behaves by character again")
+    @post(
+        "/reset",
+        status_code=204,
+        responses=_TAKES_BODY,
+        operation_class=BodyMayBeMissing,
+        summary="Everyone behaves by character again",
+    )
     async def reset(data: JSONBody[Reset | None] = None) -> None:
         await controls.reset(books=data is not None and data.books)
 

@@ -16,7 +16,7 @@ from insuretech.contracts import insurers as port
 from insuretech.contracts.money import Money
 from insuretech.kit.signatures import is_genuine
 from insuretech.sandbox.commands.insurers import Desk
-from insuretech.sandbox.routes.reception import HANDLERS, AnyRequest, Refused, known_insurer
+from insuretech.sandbox.routes.reception import HANDLERS, AnyRequest, Refused, body_of, known_insurer
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ def callback_routes(desk: Desk, secret: str) -> Router:
 
     async def read(request: AnyRequest, code: str, expected: type[T]) -> T:
         known_insurer(desk.behaviours, code)
-        body = await request.body()
+        body = await body_of(request)
         if not is_genuine(secret, body, request.headers.get("x-signature", ""), desk.clock.now()):
             raise Refused(401, "the signature is not right or too old")
         try:

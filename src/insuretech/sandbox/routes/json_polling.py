@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from insuretech.contracts import insurers as port
 from insuretech.contracts.money import Money
 from insuretech.sandbox.commands.insurers import Desk
-from insuretech.sandbox.routes.reception import HANDLERS, AnyRequest, Refused, known_insurer
+from insuretech.sandbox.routes.reception import HANDLERS, AnyRequest, Refused, body_of, known_insurer
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def polling_routes(desk: Desk, secret: str) -> Router:
         if not hmac.compare_digest(request.headers.get("x-api-key", "").encode(), secret.encode()):
             raise Refused(401, "the key is not right")
         try:
-            return msgspec.json.decode(await request.body() or b"null", type=expected)
+            return msgspec.json.decode(await body_of(request) or b"null", type=expected)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Refused(400, f"the body cannot be read: {error}") from error
 

@@ -26,6 +26,14 @@ def known_insurer(behaviours: Behaviours, code: str) -> str:
     return code
 
 
+async def body_of(request: AnyRequest) -> bytes:
+    """The body, unless it holds U+0000, which no database can."""
+    body = await request.body()
+    if b"\0" in body or b"\\u0000" in body:
+        raise Refused(400, "the body holds the character U+0000")
+    return body
+
+
 def _render(_: AnyRequest, refused: Refused) -> Response[bytes]:
     body = msgspec.json.encode({"error": refused.detail})
     return Response(body, status_code=refused.status_code, media_type="application/json")

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 
@@ -19,7 +19,7 @@ from insuretech.contracts.money import Money
 from insuretech.sandbox.commands.payments import KeyReused, NewPayment, NoSuchObject, Provider
 from insuretech.sandbox.faults import FAULTS
 from insuretech.sandbox.payments import Method, StepNotAllowed
-from insuretech.sandbox.routes.reception import AnyRequest
+from insuretech.sandbox.routes.reception import AnyRequest, body_of
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Till:
         if not 0 < len(key) <= 64:
             raise ApiError(400, "invalid_request", "Idempotence key is missing or too long.", "Idempotence-Key")
         try:
-            return key, msgspec.json.decode(await request.body() or b"{}", type=expected)
+            return key, msgspec.json.decode(await body_of(request) or b"{}", type=expected)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             parameter = str(error).partition(" - at `$.")[2].removesuffix("`") or None
             raise ApiError(400, "invalid_request", "The body is not what the API takes.", parameter) from error
@@ -211,12 +211,11 @@ def _render(_: AnyRequest, error: Exception) -> Response[bytes]:
             status, code, parameter = error.status_code, "invalid_request", None
         case _:
             raise error
-    body: dict[str, Any] = {"type": "error", "id": str(uuid4()), "code": code, "description": str(error) or code}
+    description = error.detail if isinstance(error, HTTPException) else str(error)
+    body: dict[str, Any] = {"type": "error", "id": str(uuid4()), "code": code, "description": description or code}
     if parameter is not None:
         body["parameter"] = parameter
     return _json(msgspec.json.encode(body), status)
 
 
-_HANDLERS: Any = FAULTS | dict.fromkeys(
-    [ApiError, NoSuchObject, KeyReused, StepNotAllowed, ValidationException], _render
-)
+_HANDLERS: Any = FAULTS | dict.fromkeys([ApiError, NoSuchObject, KeyReused, StepNotAllowed, HTTPException], _render)
