@@ -61,6 +61,7 @@ from insuretech.orders.tables import (
 OFFERS_KEPT_FOR = timedelta(days=1)
 """How long our copy of an offer outlives the offer."""
 PREVIEWS_KEPT_FOR = timedelta(days=30)
+REPEATED_WITHIN = timedelta(seconds=1)
 NOTIFICATIONS_KEPT_FOR = timedelta(days=90)
 
 
@@ -232,7 +233,13 @@ class OrderStore:
         noted = pg.insert(notifications).values(
             provider_id=notification.payment_id, event=notification.event, received_at=now
         )
-        if (await self._connection.execute(noted.on_conflict_do_nothing())).rowcount == 0:
+        # Only what is repeated at once is a repetition: a forged early notice must not silence the genuine one.
+        noted = noted.on_conflict_do_update(
+            index_elements=["provider_id", "event"],
+            set_={"received_at": now},
+            where=notifications.c.received_at <= now - REPEATED_WITHIN,
+        )
+        if (await self._connection.execute(noted)).rowcount == 0:
             return False
         # Whoever is looking that payment up just now may have looked too early: the look is taken from them.
         due = (
