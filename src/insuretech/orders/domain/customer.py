@@ -83,7 +83,7 @@ def _faults(customer: Customer, today: date) -> Iterator[_Fault]:
         yield _Fault("birth_date", "too-old", _TOO_OLD)
     if not customer.email.isprintable() or _EMAIL.fullmatch(customer.email.strip()) is None:
         yield _Fault("email", "email", _BAD_EMAIL)
-    if not re.fullmatch(r"[\d\s()+.\-]+", customer.phone) or not re.fullmatch(r"7[3-9]\d{9}", _phone(customer.phone)):
+    if not re.fullmatch(r"[\d\s()+.\-]+", customer.phone) or not re.fullmatch(r"7[3489]\d{9}", _phone(customer.phone)):
         yield _Fault("phone", "phone", _BAD_PHONE)
     number = customer.document.number
     if not re.fullmatch(r"[\d\s№\-]+", number) or len(_digits(number)) != 10:
