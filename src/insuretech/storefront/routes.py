@@ -8,6 +8,7 @@ import structlog
 from litestar import Request, Response, Router, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect
 
 from insuretech.kit.problems import Problem
 from insuretech.kit.web import UNCOMPRESSED
@@ -43,7 +44,8 @@ def site_routes(desk: Desk, assets: Assets) -> list[Router]:
         include_in_schema=False,
         exception_handlers={Exception: page_of_failure(desk)},
     )
-    return [pages, Router("/static", route_handlers=[_static(assets)], include_in_schema=False)]
+    files = [_static(assets), _favicon(assets)]
+    return [pages, Router("/", route_handlers=files, include_in_schema=False)]
 
 
 def page_of_failure(desk: Desk) -> Callable[[AnyRequest, Exception], Page]:
@@ -226,7 +228,7 @@ def _preferences(desk: Desk) -> Any:
 
 
 def _static(assets: Assets) -> Any:
-    @get("/{name:path}", opt={UNCOMPRESSED: True})
+    @get("/static/{name:path}", opt={UNCOMPRESSED: True})
     async def static(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
         asset = assets.find(str(name).lstrip("/"))
         if asset is None:
@@ -237,3 +239,13 @@ def _static(assets: Assets) -> Any:
         return Response(asset.body, media_type=asset.media_type, headers=headers)
 
     return static
+
+
+def _favicon(assets: Assets) -> Any:
+    """Browsers ask here on pages that name no icon, such as the sandbox's."""
+
+    @get("/favicon.ico", sync_to_thread=False)
+    def favicon() -> Redirect:
+        return Redirect(assets.address("img/mark.svg"), status_code=302)
+
+    return favicon
