@@ -28,7 +28,7 @@ PICTURES = Path("var/pictures")
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMarketplace]:
     """A marketplace of the browser's own, whose restarts disturb nobody."""
-    settings = {"INSURETECH_INSURER_TIME_LIMIT": "4", "INSURETECH_ISSUE_RECHECK": "0.3"}
+    settings = {"INSURETECH_INSURER_TIME_LIMIT": "20", "INSURETECH_ISSUE_RECHECK": "0.3"}
     with RunningMarketplace(tmp_path_factory.mktemp("shop") / "home", settings) as shop:
         yield shop
 

@@ -185,7 +185,7 @@ async def test_the_policy_for_content_is_strict(shop: RunningMarketplace) -> Non
     """Otherwise text that a stranger smuggles into a page runs as a script."""
     async with httpx.AsyncClient(base_url=shop.base_url, trust_env=False) as http:
         for path in PUBLIC:
-            response = await http.get(path)
+            response = await http.get(path, headers={"Accept": "text/html"})
             policy = response.headers["content-security-policy"]
             assert "default-src 'none'" in policy or "default-src 'self'" in policy, path
             assert "unsafe-inline" not in policy
@@ -201,7 +201,7 @@ async def test_the_language_follows_the_browser_and_the_switch(chromium: Browser
         await visitor.open("/")
         assert await visitor.page.locator("html").get_attribute("lang") == "en"
         await visitor.page.locator('button[name="lang"]').click()
-        await visitor.page.wait_for_function("document.documentElement.lang === 'ru'")
+        await visitor.page.locator("html[lang=ru]").wait_for()
         await visitor.open("/products/osago")
         assert await visitor.page.locator("html").get_attribute("lang") == "ru"
 

@@ -86,9 +86,9 @@ async def test_offers_come_one_by_one(chromium: Browser, shop: RunningMarketplac
     async with visiting(chromium, shop.base_url) as visitor:
         await visitor.answer_all("osago", ANSWERS["osago"]())
         cards = visitor.page.locator(".offer:not([aria-hidden])")
-        await visitor.page.wait_for_function("document.querySelectorAll('input[name=offers]').length >= 8")
+        await visitor.offers_shown(8)
         early = await visitor.page.locator("input[name=offers]").count()
-        await visitor.page.wait_for_function("document.querySelectorAll('input[name=offers]').length >= 9")
+        await visitor.offers_shown(9)
 
         assert early == 8
         assert await cards.count() >= 9
@@ -107,13 +107,11 @@ async def test_a_broken_connection_mends_itself(chromium: Browser, shop: Running
     async with visiting(chromium, shop.base_url) as visitor:
         visitor.expected += ["ERR_", "Failed to load resource", "htmx:"]
         await visitor.answer_all("osago", ANSWERS["osago"]())
-        await visitor.page.wait_for_function("document.querySelectorAll('input[name=offers]').length >= 7")
+        await visitor.offers_shown(7)
 
         await asyncio.to_thread(shop.restart_after_kill)
 
-        await visitor.page.wait_for_function(
-            "document.querySelectorAll('input[name=offers]').length >= 10", timeout=30_000
-        )
+        await visitor.offers_shown(10)
 
 
 async def test_a_changed_price_is_asked_again(chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox) -> None:

@@ -142,6 +142,10 @@ class Visitor:
 
     # ------------------------------------------------------------ offers and the order
 
+    async def offers_shown(self, number: int) -> None:
+        """Wait until so many offers are on the page."""
+        await self.page.locator("input[name=offers]").nth(number - 1).wait_for(state="attached", timeout=30_000)
+
     async def choose_offer(self, insurer: str | None = None) -> None:
         """Choose an insurer's offer, or the first one."""
         choice = self.page.get_by_role("link", name=re.compile(self.say("choose")))
@@ -208,7 +212,8 @@ async def visiting(
         yield visitor
     finally:
         await profile.close()
-    assert visitor.unexpected() == []
+    unexpected = visitor.unexpected()
+    assert not unexpected, "\n".join(unexpected)
 
 
 def at(answers: Answers, pointer: str) -> Any:
