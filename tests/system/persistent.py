@@ -5,7 +5,6 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from typing import Any, TextIO
 from uuid import UUID
@@ -26,15 +25,11 @@ class GaveUp(Exception):
 class History:
     """Every call with its outcome, one JSON object a line, in the order in which answers came."""
 
-    path: Path
-    _file: TextIO = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._file = self.path.open("w", encoding="utf-8", buffering=1)
-        self._began = monotonic()
+    file: TextIO
+    began: float = field(default_factory=monotonic)
 
     def note(self, what: str, **facts: Any) -> None:
-        self._file.write(json.dumps({"at": round(monotonic() - self._began, 3), "what": what, **facts}) + "\n")
+        self.file.write(json.dumps({"at": round(monotonic() - self.began, 3), "what": what, **facts}) + "\n")
 
 
 @dataclass
@@ -91,12 +86,12 @@ class PersistentBuyer:
             state = (await self.send("GET", path, None, own)).json()
             if state["status"] != "collecting" or (state["offers"] and monotonic() > wait_for_more):
                 return list(state["offers"])
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.5)
         raise GaveUp(f"{path} has no offers")
 
     async def follow(self, path: str, own: dict[str, str]) -> str:
         """Do what the order's state asks of its buyer until it has ended."""
-        until = monotonic() + 2 * self.patience
+        until = monotonic() + self.patience
         plan = self.chance.choices(("pay", "decline", "walk away"), (88, 6, 6))[0]
         paying = False
         while monotonic() < until:
@@ -113,8 +108,8 @@ class PersistentBuyer:
                     return str(status)
             if paying and plan == "walk away":
                 return "walked away"
-            await asyncio.sleep(0.2 + 0.2 * self.chance.random())
-        return "gave up waiting"
+            await asyncio.sleep(0.3 + 0.4 * self.chance.random())
+        return "waits no longer, others go on"
 
     async def pay(self, path: str, own: dict[str, str], plan: str) -> None:
         payment = await self.post(f"{path}/payment", {"return_url": RETURN_URL}, own)
@@ -155,6 +150,7 @@ class PersistentBuyer:
                 self.counts["answers lost"] += 1
                 self.history.note("lost", method=method, path=path, key=key_of(headers), error=type(error).__name__)
             else:
+                self.counts["answers"] += 1
                 if method != "GET":
                     self.history.note(
                         "answered",
@@ -171,7 +167,7 @@ class PersistentBuyer:
                     raise AssertionError(f"{method} {path}: {response.status_code} {response.text}")
                 else:
                     return response
-            await asyncio.sleep(0.1 + 0.3 * self.chance.random())
+            await asyncio.sleep(0.2 + 0.6 * self.chance.random())
         raise GaveUp(f"{method} {path} got no answer for {self.patience:g} s")
 
 
