@@ -14,8 +14,8 @@ from insuretech.storefront.ports import Marketplace
 from insuretech.storefront.routes import page_of_failure, site_routes
 from insuretech.storefront.views import Views
 
-TIME_LIMIT = 15.0
-"""Seconds the site waits for the API; placing an order asks an insurer for its price."""
+TIME_LIMIT = 30.0
+"""Seconds the site waits for the API; opening a payment may wait for the insurer's price and for the provider."""
 _PAYMENT_PAGES = "https://yoomoney.ru"
 
 
@@ -41,7 +41,7 @@ def build(
             timeout=httpx.Timeout(TIME_LIMIT, connect=3),
             trust_env=False,
         )
-        marketplace = HttpMarketplace(client)
+        marketplace = HttpMarketplace(client, TIME_LIMIT)
     desk = Desk(
         marketplace=marketplace,
         views=Views(pay_hosts=pay_hosts(settings), rehearsal=settings.sandbox_enabled),

@@ -1,5 +1,6 @@
 """The marketplace's public HTTP API, called as any other client would."""
 
+import asyncio
 from datetime import date
 from decimal import Decimal
 from time import monotonic
@@ -47,10 +48,11 @@ class _Problem(msgspec.Struct):
 
 
 class HttpMarketplace:
-    """Implements ``ports.Marketplace`` over ``/api/v1``; ``client`` knows the address."""
+    """Implements ``ports.Marketplace`` over ``/api/v1``; ``client`` knows the address, ``time_limit`` is seconds."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, time_limit: float) -> None:
         self._client = client
+        self._time_limit = time_limit
         self._kept: dict[str, tuple[float, Any]] = {}
 
     async def products(self) -> tuple[ProductSummary, ...]:
@@ -144,8 +146,10 @@ class HttpMarketplace:
         if content is not None:
             headers["Content-Type"] = "application/json"
         try:
-            response = await self._client.request(method, path, content=content, headers=headers)
-        except httpx.HTTPError as error:
+            # An application called in its own process knows nothing of the client's time limits.
+            async with asyncio.timeout(self._time_limit):
+                response = await self._client.request(method, path, content=content, headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
             raise Refused(503, "unavailable", type(error).__name__) from error
         if response.is_success:
             return response

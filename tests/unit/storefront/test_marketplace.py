@@ -1,5 +1,6 @@
 """The adapter to the public API: what it sends, and what it makes of answers, good and bad."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import date
 from decimal import Decimal
@@ -43,7 +44,7 @@ def wire() -> Wire:
 async def marketplace(wire: Wire) -> AsyncIterator[HttpMarketplace]:
     """The adapter, its client ending in the wire."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(wire), base_url="http://api.test") as client:
-        yield HttpMarketplace(client)
+        yield HttpMarketplace(client, time_limit=0.2)
 
 
 async def test_money_moves_under_the_forms_key_and_the_buyers_token(wire: Wire, marketplace: HttpMarketplace) -> None:
@@ -108,6 +109,19 @@ async def test_no_answer_is_told_as_unavailable(wire: Wire, marketplace: HttpMar
     with pytest.raises(Refused) as caught:
         await marketplace.product("osago")
     assert (caught.value.status, caught.value.slug) == (503, "unavailable")
+
+
+async def test_an_api_that_hangs_is_told_as_unavailable() -> None:
+    """Without it a page would stay white for as long as the API hangs."""
+
+    async def hang(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(hang), base_url="http://api.test") as client:
+        with pytest.raises(Refused) as caught:
+            await HttpMarketplace(client, time_limit=0.01).product("osago")
+    assert caught.value.status == 503
 
 
 @pytest.mark.parametrize("code", ["a/b", "../orders", "x?y=1", "ХХХ 012", "%2e%2e", "..", "\x00"])

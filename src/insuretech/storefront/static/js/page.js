@@ -30,6 +30,32 @@
   };
   document.addEventListener("change", limitComparing);
 
+  // What is typed while a step is being drawn anew stays typed.
+  const controls = (fields) => [...fields.querySelectorAll("input:not([type=hidden]), select")];
+  const isMark = (control) => control.type === "radio" || control.type === "checkbox";
+  const keyOf = (control) => (isMark(control) ? `${control.name}=${control.value}` : control.name);
+  const stateOf = (control) => (isMark(control) ? control.checked : control.value);
+  const given = (fields) => new Map(controls(fields).map((control) => [keyOf(control), stateOf(control)]));
+  let asked = new Map();
+  let later = new Map();
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt.id === "wizard-fields") asked = given(event.detail.elt);
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.id !== "wizard-fields") return;
+    later = new Map([...given(event.detail.target)].filter(([key, state]) => asked.get(key) !== state));
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const fields = document.getElementById("wizard-fields");
+    if (!fields) return;
+    controls(fields).forEach((control) => {
+      if (!later.has(keyOf(control))) return;
+      if (isMark(control)) control.checked = later.get(keyOf(control));
+      else control.value = later.get(keyOf(control));
+    });
+    later = new Map();
+  });
+
   // When a new offer renews the list, marks for comparing stay, and only what is new moves.
   let marked = new Set();
   let known = new Set();
