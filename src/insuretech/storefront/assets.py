@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("tokens", "base", "layout", "components", "pages")
+STYLES = ("tokens", "base", "layout", "controls", "forms", "messages", "lists", "pages", "texts")
 SCRIPTS = ("vendor/htmx-2.0.11.min.js", "vendor/htmx-ext-sse-2.2.4.min.js", "js/theme.js", "js/masks.js", "js/page.js")
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
