@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 from pypdf import PdfReader
 
 from tests.browser.visitor import Visitor, visiting
@@ -105,7 +105,7 @@ async def test_a_broken_connection_mends_itself(chromium: Browser, shop: Running
     await sandbox.behave("tihohod", delay_min_ms=2000, delay_max_ms=2000)
     await sandbox.behave("kabinet", outcome="pending", pending_ms=2500)
     async with visiting(chromium, shop.base_url) as visitor:
-        visitor.expected += ["ERR_", "Failed to load resource", "htmx:"]
+        visitor.expected += ["ERR_", "Failed to load resource", "htmx:", r"\[object Event\]"]
         await visitor.answer_all("osago", ANSWERS["osago"]())
         await visitor.offers_shown(7)
 
@@ -167,6 +167,31 @@ async def test_answers_survive_a_reload_and_going_back(chromium: Browser, shop: 
 
         plate = visitor.page.locator('[name="/vehicle/plate"]')
         assert re.sub(r"\s", "", await plate.input_value()) == ANSWERS["osago"]()["vehicle"]["plate"]
+
+
+async def test_what_is_typed_while_a_step_is_drawn_anew_stays(chromium: Browser, shop: RunningMarketplace) -> None:
+    """Otherwise a slow network eats what the visitor types right after a choice."""
+    async with visiting(chromium, shop.base_url) as visitor:
+        answers = ANSWERS["osago"]()
+        await visitor.open("/products/osago/start")
+        await visitor.answer_step(answers)
+        await visitor.answer_step(answers)
+        await visitor.fill_step(answers)
+        drawn = asyncio.Event()
+
+        async def slowly(route: Route) -> None:
+            await drawn.wait()
+            await route.continue_()
+
+        await visitor.page.route("**/products/osago/start?step=3", slowly)
+        await visitor.fill("/vehicle/category", "BE")
+        power = visitor.page.locator('[name="/vehicle/power_hp"]')
+        await power.fill("109")
+        drawn.set()
+        await visitor.settle()
+
+        assert await power.input_value() == "109"
+        assert await visitor.page.locator('[name="/vehicle/category"]').input_value() == "BE"
 
 
 async def test_errors_stand_at_their_fields_all_at_once(chromium: Browser, shop: RunningMarketplace) -> None:

@@ -138,7 +138,7 @@ class Visitor:
 
     async def settle(self) -> None:
         """A step whose questions depend on each other is drawn anew by the server."""
-        await self.page.wait_for_load_state()
+        await self.page.locator("#wizard-fields.htmx-request").wait_for(state="detached")
 
     # ------------------------------------------------------------ offers and the order
 
