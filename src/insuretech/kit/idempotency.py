@@ -9,6 +9,7 @@ itself be safe to repeat.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -64,10 +65,46 @@ def checked_key(value: str) -> str:
 
 
 class IdempotencyKeys:
-    """The keys of one service."""
+    """The keys of one service.
+
+    Statements are built once: these run in every request that creates something, and building costs more than running.
+    """
 
     def __init__(self, table: sa.Table) -> None:
-        self._table = table
+        columns, moment = table.c, sa.DateTime(timezone=True)
+        parameters: dict[str, sa.BindParameter[Any]] = {
+            "client": sa.bindparam("client", type_=sa.Text),
+            "route": sa.bindparam("route", type_=sa.Text),
+            "key": sa.bindparam("key", type_=sa.Text),
+            "fingerprint": sa.bindparam("mark", type_=sa.LargeBinary),
+            "locked_until": sa.bindparam("until", type_=moment),
+            "created_at": sa.bindparam("now", type_=moment),
+        }
+        is_this = [columns[name] == sa.bindparam(f"_{name}", type_=sa.Text) for name in ("client", "route", "key")]
+        free = sa.func.pg_try_advisory_xact_lock(sa.bindparam("lock", type_=sa.BigInteger))
+        claimed: list[sa.ColumnElement[Any]] = list(parameters.values())
+        claim = pg.insert(table).from_select(list(parameters), sa.select(*claimed).where(free))
+        claim = claim.on_conflict_do_update(
+            index_elements=["client", "route", "key"],
+            set_={"locked_until": parameters["locked_until"]},
+            where=sa.and_(
+                columns.status.is_(None),
+                columns.locked_until < parameters["created_at"],
+                columns.fingerprint == parameters["fingerprint"],
+            ),
+        )
+        self._claim = claim.returning(columns.key)
+        self._found = sa.select(columns.fingerprint, columns.status, columns.body).where(*is_this)
+        self._finish = (
+            sa.update(table)
+            .where(*is_this)
+            .values(
+                status=sa.bindparam("_status", type_=columns.status.type),
+                body=sa.bindparam("_body", type_=sa.LargeBinary),
+            )
+        )
+        self._release = sa.delete(table).where(*is_this, columns.status.is_(None))
+        self._drop = sa.delete(table).where(columns.created_at < sa.bindparam("_oldest", type_=moment))
 
     async def begin(
         self,
@@ -83,26 +120,19 @@ class IdempotencyKeys:
         A claim that is committed before its work ends lapses after ``locked_for``, which that work must keep to.
         Raises ``RequestInFlight`` while another holds it and ``IdempotencyKeyReused`` for another body.
         """
-        table, mark = self._table, fingerprint(body)
-        claim = pg.insert(table).from_select(
-            ["client", "route", "key", "fingerprint", "locked_until", "created_at"],
-            sa.select(
-                sa.literal(scope.client),
-                sa.literal(scope.route),
-                sa.literal(scope.key),
-                sa.literal(mark, sa.LargeBinary),
-                sa.literal(now + locked_for, sa.DateTime(timezone=True)),
-                sa.literal(now, sa.DateTime(timezone=True)),
-            ).where(sa.func.pg_try_advisory_xact_lock(sa.literal(scope.lock, sa.BigInteger))),
-        )
-        claim = claim.on_conflict_do_update(
-            index_elements=["client", "route", "key"],
-            set_={"locked_until": now + locked_for},
-            where=sa.and_(table.c.status.is_(None), table.c.locked_until < now, table.c.fingerprint == mark),
-        )
-        if (await connection.execute(claim.returning(table.c.key))).first() is not None:
+        mark = fingerprint(body)
+        values = {
+            "client": scope.client,
+            "route": scope.route,
+            "key": scope.key,
+            "mark": mark,
+            "until": now + locked_for,
+            "now": now,
+            "lock": scope.lock,
+        }
+        if (await connection.execute(self._claim, values)).first() is not None:
             return None
-        found = (await connection.execute(self._row(scope))).first()
+        found = (await connection.execute(self._found, _of(scope))).first()
         if found is None:
             raise RequestInFlight
         if found.fingerprint != mark:
@@ -113,24 +143,16 @@ class IdempotencyKeys:
 
     async def finish(self, connection: AsyncConnection, scope: Scope, answer: StoredAnswer) -> None:
         """Store the answer beside the effect."""
-        table = self._table
-        await connection.execute(
-            sa.update(table).where(*self._is(scope)).values(status=answer.status, body=answer.body)
-        )
+        await connection.execute(self._finish, {**_of(scope), "_status": answer.status, "_body": answer.body})
 
     async def release(self, connection: AsyncConnection, scope: Scope) -> None:
         """Give up a claim whose work had no effect, so that the caller may repeat at once."""
-        await connection.execute(sa.delete(self._table).where(*self._is(scope), self._table.c.status.is_(None)))
+        await connection.execute(self._release, _of(scope))
 
     async def drop_old(self, connection: AsyncConnection, now: datetime) -> int:
         """Forget keys past their retention; the number forgotten."""
-        result = await connection.execute(sa.delete(self._table).where(self._table.c.created_at < now - KEPT_FOR))
-        return result.rowcount
+        return (await connection.execute(self._drop, {"_oldest": now - KEPT_FOR})).rowcount
 
-    def _row(self, scope: Scope) -> sa.Select[tuple[bytes, int, bytes]]:
-        columns = self._table.c
-        return sa.select(columns.fingerprint, columns.status, columns.body).where(*self._is(scope))
 
-    def _is(self, scope: Scope) -> tuple[sa.ColumnElement[bool], ...]:
-        columns = self._table.c
-        return (columns.client == scope.client, columns.route == scope.route, columns.key == scope.key)
+def _of(scope: Scope) -> dict[str, str]:
+    return {"_client": scope.client, "_route": scope.route, "_key": scope.key}

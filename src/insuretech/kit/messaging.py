@@ -7,6 +7,7 @@ receiver writes ``inbox`` in the transaction of its effect, so that the effect h
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -89,7 +90,7 @@ class Outbox:
     """Writes events of one service; the statement trigger ``outbox_wake`` tells the relay on commit."""
 
     def __init__(self, table: sa.Table) -> None:
-        self._table = table
+        self._insert = sa.insert(table)
 
     async def publish(self, connection: AsyncConnection, events: Sequence[Event], occurred_at: datetime) -> None:
         """Store events in the caller's transaction, in order."""
@@ -108,7 +109,7 @@ class Outbox:
             }
             for event in events
         ]
-        await connection.execute(sa.insert(self._table), rows)
+        await connection.execute(self._insert, rows)
 
 
 Handler = Callable[[AsyncConnection, Any, Envelope], Awaitable[None]]
@@ -137,6 +138,11 @@ class Reaction:
 
 async def first_receipt(connection: AsyncConnection, inbox: sa.Table, consumer: str, event_id: UUID) -> bool:
     """Note the receipt; False when this consumer has had this event before."""
-    statement = pg.insert(inbox).values(consumer=consumer, event_id=event_id).on_conflict_do_nothing()
-    result = await connection.execute(statement)
+    result = await connection.execute(_receipt(inbox), {"consumer": consumer, "event_id": event_id})
     return bool(result.rowcount)
+
+
+@cache
+def _receipt(inbox: sa.Table) -> sa.Insert:
+    """Made once: building a statement costs more than running it, and every event runs this one."""
+    return pg.insert(inbox).on_conflict_do_nothing()
