@@ -9,6 +9,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -52,7 +53,7 @@ class LocalRelay:
         parallel_keys: int = 64,
     ) -> None:
         self._database = database
-        self._outbox = tables.outbox
+        self._next, self._published = _statements(tables.outbox)
         self._attempts = attempts
         self._interval = interval
         self._backoff = backoff
@@ -130,15 +131,8 @@ class LocalRelay:
             log.warning("relay.delivery_interrupted", service=self._database.service, error=type(error).__name__)
 
     async def _waiting(self) -> list[Envelope]:
-        outbox = self._outbox
-        statement = (
-            sa.select(*(outbox.c[name] for name in Envelope.__struct_fields__))
-            .where(outbox.c.published_at.is_(None), outbox.c.key.not_in(list(self._busy)))
-            .order_by(outbox.c.position)
-            .limit(_BATCH)
-        )
         async with self._database.reading() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
+            rows = (await connection.execute(self._next, {"busy": list(self._busy)})).mappings().all()
         return [Envelope(**{**row, "payload": msgspec.Raw(row["payload"])}) for row in rows]
 
     async def _deliver_key(self, envelopes: list[Envelope]) -> None:
@@ -147,9 +141,20 @@ class LocalRelay:
                 await deliver(reaction, envelope, attempts=self._attempts, backoff=self._backoff)
         ids = [envelope.id for envelope in envelopes]
         async with self._database.transaction() as connection:
-            await connection.execute(
-                sa.update(self._outbox).where(self._outbox.c.id.in_(ids)).values(published_at=sa.func.now())
-            )
+            await connection.execute(self._published, {"ids": ids})
+
+
+def _statements(outbox: sa.Table) -> tuple[sa.Select[Any], sa.Update]:
+    """What waits of other keys than the ``busy`` ones, and that ``ids`` have been delivered; made once."""
+    busy = sa.bindparam("busy", type_=pg.ARRAY(sa.Text))
+    ids = sa.bindparam("ids", type_=pg.ARRAY(pg.UUID(as_uuid=True)))
+    waiting = (
+        sa.select(*(outbox.c[name] for name in Envelope.__struct_fields__))
+        .where(outbox.c.published_at.is_(None), outbox.c.key != sa.all_(busy))
+        .order_by(outbox.c.position)
+        .limit(_BATCH)
+    )
+    return waiting, sa.update(outbox).where(outbox.c.id == sa.any_(ids)).values(published_at=sa.func.now())
 
 
 async def deliver(reaction: Reaction, envelope: Envelope, *, attempts: int, backoff: float) -> bool:

@@ -89,6 +89,14 @@ _QUOTE = sa.select(quotes, products.c.revision).select_from(
         products, sa.and_(products.c.code == quotes.c.product, products.c.version == quotes.c.product_version)
     )
 )
+_IS_OWNED = (quotes.c.id == sa.bindparam("quote_id"), quotes.c.owner == sa.bindparam("owner"))
+_OWNED = _QUOTE.where(*_IS_OWNED)
+_STREAM_START = sa.select(quotes.c.last_event, quotes.c.status).where(*_IS_OWNED)
+_EVENTS_AFTER = (
+    sa.select(events.c.event)
+    .where(events.c.quote_id == sa.bindparam("quote_id"), events.c.sequence > sa.bindparam("sequence"))
+    .order_by(events.c.sequence)
+)
 _LINES = (
     sa.select(
         lines.c.insurer,
@@ -118,8 +126,7 @@ class QuoteQueries:
     async def state(self, quote_id: UUID, owner: str, now: datetime) -> QuoteState | None:
         """The whole state of a quote for its owner; two statements."""
         async with self._database.reading() as connection:
-            statement = _QUOTE.where(quotes.c.id == quote_id, quotes.c.owner == owner)
-            row = (await connection.execute(statement)).first()
+            row = (await connection.execute(_OWNED, {"quote_id": quote_id, "owner": owner})).first()
             if row is None:
                 return None
             insured = await self._insured(connection, row)
@@ -140,24 +147,17 @@ class QuoteQueries:
 
     async def stream_start(self, quote_id: UUID, owner: str) -> StreamStart | None:
         """Where a live stream of the quote may begin, for its owner."""
-        statement = sa.select(quotes.c.last_event, quotes.c.status).where(
-            quotes.c.id == quote_id, quotes.c.owner == owner
-        )
         async with self._database.reading() as connection:
-            row = (await connection.execute(statement)).first()
+            row = (await connection.execute(_STREAM_START, {"quote_id": quote_id, "owner": owner})).first()
         if row is None:
             return None
         return StreamStart(last_event=row.last_event, over=row.status != QuoteStatus.COLLECTING)
 
     async def events_after(self, quote_id: UUID, sequence: int) -> list[QuoteEvent]:
         """Live events of a quote that come after a number, in order."""
-        statement = (
-            sa.select(events.c.event)
-            .where(events.c.quote_id == quote_id, events.c.sequence > sequence)
-            .order_by(events.c.sequence)
-        )
         async with self._database.reading() as connection:
-            found = (await connection.execute(statement)).scalars().all()
+            arguments = {"quote_id": quote_id, "sequence": sequence}
+            found = (await connection.execute(_EVENTS_AFTER, arguments)).scalars().all()
         return [msgspec.json.decode(event, type=QuoteEvent) for event in found]
 
     async def last_events(self, quote_ids: Collection[UUID]) -> Mapping[UUID, int]:

@@ -46,6 +46,9 @@ _BATCH = 200
 _IS_UNFINISHED = lines.c.status.in_([sa.literal_column(f"'{status}'") for status in UNFINISHED])
 _IS_ACTIVE = offers.c.status == sa.literal_column(f"'{OfferStatus.ACTIVE}'")
 
+_OUTBOX = Outbox(messaging.outbox)
+_KEYS = IdempotencyKeys(messaging.idempotency_keys)
+
 # What every quote runs is made once: building a statement costs more than running it.
 _ON_SALE = sa.select(products.c.version, products.c.revision).where(
     products.c.code == sa.bindparam("code"), products.c.on_sale
@@ -88,16 +91,14 @@ class QuoteStore:
     def __init__(self, connection: Connection, products_known: ProductCache) -> None:
         self._connection = connection
         self._products = products_known
-        self._outbox = Outbox(messaging.outbox)
-        self._keys = IdempotencyKeys(messaging.idempotency_keys)
 
     # ------------------------------------------------------------ requests that may be repeated
 
     async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None:
-        return await self._keys.begin(self._connection, scope, body, now)
+        return await _KEYS.begin(self._connection, scope, body, now)
 
     async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None:
-        await self._keys.finish(self._connection, scope, answer)
+        await _KEYS.finish(self._connection, scope, answer)
 
     # ------------------------------------------------------------ products
 
@@ -276,7 +277,7 @@ class QuoteStore:
     # ------------------------------------------------------------ housekeeping
 
     async def forget(self, now: datetime, limit: int) -> int:
-        await self._keys.drop_old(self._connection, now)
+        await _KEYS.drop_old(self._connection, now)
         await self._connection.execute(sa.delete(callbacks).where(callbacks.c.received_at < now - CALLBACKS_KEPT_FOR))
         ordered = sa.exists().where(
             offers.c.quote_id == quotes.c.id, offers.c.status.in_((OfferStatus.RESERVED, OfferStatus.CONSUMED))
@@ -291,7 +292,7 @@ class QuoteStore:
         return (await self._connection.execute(sa.delete(quotes).where(quotes.c.id.in_(old)))).rowcount
 
     async def publish(self, facts: Sequence[Event], now: datetime) -> None:
-        await self._outbox.publish(self._connection, facts, now)
+        await _OUTBOX.publish(self._connection, facts, now)
 
 
 def transactions(database: Database, products_known: ProductCache) -> Callable[[], AbstractAsyncContextManager[Store]]:
