@@ -6,17 +6,20 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench format lock clean environment dev-environment
+.PHONY: help run test test-reliability lint bench format lock clean environment dev-environment
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 	@printf '\nPORT=8000 and INSURETECH_HOME=var tell "make run" where to listen and to keep its data.\n'
 
 run: environment ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/insuretech serve
 
 test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest
-	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest $(ARGS)
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest -m "not slow" $(ARGS)
+
+test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes
+	@exec $(BIN)/pytest -m slow -s $(ARGS) tests/system
 
 lint: dev-environment ## style, types, direction of imports, translations
 	$(BIN)/ruff check .

@@ -109,12 +109,21 @@ def test_database_that_does_not_answer_is_said_in_one_sentence(tmp_path: Path, a
     assert said in refused(tmp_path / "home", DATABASE_URL=address)
 
 
+def heed_interrupts() -> None:
+    """Tests that run in the background of a shell inherit that SIGINT is ignored; a person's terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("after", [1.0, 1.7])
 def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path: Path, after: float) -> None:
     """Otherwise an impatient person has a database running that nobody knows of."""
     market = RunningMarketplace(tmp_path / "home")
     with subprocess.Popen(
-        [str(COMMAND), "serve"], env=market.environment(), stderr=subprocess.PIPE, start_new_session=True
+        [str(COMMAND), "serve"],
+        env=market.environment(),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no other thread runs here
     ) as process:
         time.sleep(after)
         os.killpg(process.pid, signal.SIGINT)
