@@ -7,10 +7,9 @@ import httpx
 
 from insuretech.kit.breaker import Breaker, BreakerOpen
 from insuretech.kit.tracing import current_trace_id
-from insuretech.kit.transport import AiohttpTransport
+from insuretech.kit.transport import AiohttpTransport, AnswerTooLarge
 
 MAX_ANSWER = 4 * 1024 * 1024
-_OF_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class NotSent(Exception):
@@ -21,9 +20,20 @@ class NoAnswer(Exception):
     """The request may have been carried out: its outcome is unknown."""
 
 
-def new_client() -> httpx.AsyncClient:
-    """The process's client; proxies of the environment are ignored, redirects are not followed."""
-    return httpx.AsyncClient(transport=AiohttpTransport(), timeout=httpx.Timeout(10, connect=3), trust_env=False)
+class OutgoingClient(httpx.AsyncClient):
+    """The process's client; proxies of the environment are ignored, redirects are not followed.
+
+    ``wire`` is the short way for calls that need nothing of httpx but its errors and answers.
+    """
+
+    def __init__(self) -> None:
+        self.wire = AiohttpTransport()
+        super().__init__(transport=self.wire, timeout=httpx.Timeout(10, connect=3), trust_env=False)
+
+
+def new_client() -> OutgoingClient:
+    """A client of its own connections; to be closed."""
+    return OutgoingClient()
 
 
 class Outbound:
@@ -34,9 +44,9 @@ class Outbound:
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, base_url: str, *, time_limit: float, concurrency: int, breaker: Breaker
+        self, client: OutgoingClient, base_url: str, *, time_limit: float, concurrency: int, breaker: Breaker
     ) -> None:
-        self._client = client
+        self._wire = client.wire
         self._base_url = base_url.rstrip("/")
         self._time_limit = time_limit
         self._slots = asyncio.Semaphore(concurrency)
@@ -78,28 +88,19 @@ class Outbound:
         try:
             async with asyncio.timeout(time_limit), self._slots:
                 sent = True
-                async with self._client.stream(
+                return await self._wire.exchange(
                     method,
                     f"{self._base_url}{path}",
-                    content=content,
                     headers={**trace, **(headers or {})},
-                    timeout=httpx.Timeout(time_limit, connect=min(3.0, time_limit)),
-                ) as response:
-                    return await _read(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+                    content=content,
+                    connect=min(3.0, time_limit),
+                    largest=MAX_ANSWER,
+                )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NotSent(type(error).__name__) from error
         except TimeoutError as error:
             raise (NoAnswer if sent else NotSent)("time limit") from error
+        except AnswerTooLarge as error:
+            raise NoAnswer(str(error)) from error
         except httpx.HTTPError as error:
             raise NoAnswer(type(error).__name__) from error
-
-
-async def _read(response: httpx.Response) -> httpx.Response:
-    """The whole answer in memory; one that is larger than any honest answer is as good as none."""
-    body = bytearray()
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) > MAX_ANSWER:
-            raise NoAnswer(f"an answer over {MAX_ANSWER} bytes")
-    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_WIRE]
-    return httpx.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)

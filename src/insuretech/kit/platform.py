@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 from litestar import Request, Response
 from litestar.types import ControllerRouterHandler
 
 from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
+from insuretech.kit.http import OutgoingClient
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.messaging import MessagingTables, Reaction
@@ -26,7 +26,7 @@ class Platform:
     settings: Settings
     clock: Clock
     keyring: Keyring
-    http: httpx.AsyncClient
+    http: OutgoingClient
     live: LiveHub
     database: Callable[[str], Database]
 

@@ -1,15 +1,21 @@
-"""httpx over aiohttp's connections: the same client for everyone, at a fraction of the processor time per call.
+"""Outgoing HTTP over aiohttp's connections, also for httpx.
 
-A quote asks ten insurers at once, so what one call costs decides how many quotes a core can carry. httpx's own pool
-looks at every idle connection again for every call.
+A quote asks ten insurers at once, so what one call costs decides how many quotes a core can carry: httpx and its pool,
+which looks at every idle connection again for every call, need ten times the processor time.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 
 import aiohttp
 import httpx
 from yarl import URL
+
+_OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+class AnswerTooLarge(httpx.ReadError):
+    """The answer is longer than was agreed; nobody reads it to its end."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -22,9 +28,28 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._keep_alive = keep_alive
         self._session: aiohttp.ClientSession | None = None
 
+    async def exchange(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None, connect: float, largest: int
+    ) -> httpx.Response:
+        """One request and its whole answer of at most ``largest`` bytes; the short way past httpx's client.
+
+        ``connect`` is seconds for the connection; how long the whole may take is up to the caller.
+        """
+        limits = aiohttp.ClientTimeout(sock_connect=connect)
+        with _told_by_httpx():
+            async with self._opened().request(
+                method, URL(url, encoded=True), headers=headers, data=content, allow_redirects=False, timeout=limits
+            ) as response:
+                body = bytearray()
+                async for piece in response.content.iter_any():
+                    body += piece
+                    if len(body) > largest:
+                        raise AnswerTooLarge(f"an answer over {largest} bytes")
+                return httpx.Response(response.status, headers=_headers(response), content=bytes(body))
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits = request.extensions.get("timeout", {})
-        try:
+        with _told_by_httpx():
             response = await self._opened().request(
                 request.method,
                 URL(str(request.url), encoded=True),
@@ -33,19 +58,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=limits.get("connect"), sock_read=limits.get("read")),
             )
-        except aiohttp.ConnectionTimeoutError as error:
-            raise httpx.ConnectTimeout(str(error), request=request) from error
-        except aiohttp.ClientConnectorError as error:
-            raise httpx.ConnectError(str(error), request=request) from error
-        except aiohttp.SocketTimeoutError as error:
-            raise httpx.ReadTimeout(str(error), request=request) from error
-        except aiohttp.InvalidURL as error:
-            raise httpx.UnsupportedProtocol(str(error), request=request) from error
-        except aiohttp.ClientError as error:
-            raise httpx.ReadError(str(error), request=request) from error
-        return httpx.Response(
-            response.status, headers=response.raw_headers, stream=_Body(response, request), request=request
-        )
+        return httpx.Response(response.status, headers=_headers(response), stream=_Body(response), request=request)
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -57,7 +70,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
             )
             # It would repeat a PUT whose connection broke, which may have been carried out.
             self._session._retry_connection = False  # noqa: SLF001 - there is no setting for it; a test holds it
@@ -67,18 +79,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """The body of an answer as it comes in."""
 
-    def __init__(self, response: aiohttp.ClientResponse, request: httpx.Request) -> None:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
+        with _told_by_httpx():
             async for piece in self._response.content.iter_any():
                 yield piece
-        except aiohttp.SocketTimeoutError as error:
-            raise httpx.ReadTimeout(str(error), request=self._request) from error
-        except (aiohttp.ClientError, asyncio.IncompleteReadError) as error:
-            raise httpx.ReadError(str(error), request=self._request) from error
 
     async def aclose(self) -> None:
         """Give the connection back, or end it when the answer was not read to its end."""
@@ -86,3 +93,25 @@ class _Body(httpx.AsyncByteStream):
             self._response.release()
         else:
             self._response.close()
+
+
+def _headers(response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+    """Headers as they came, without those of the packing that aiohttp has taken off."""
+    return [(name, value) for name, value in response.raw_headers if name.lower() not in _OF_THE_WIRE]
+
+
+@contextmanager
+def _told_by_httpx() -> Iterator[None]:
+    """Aiohttp's errors as those of httpx; which of them mean that nothing was sent is what matters."""
+    try:
+        yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise httpx.ConnectTimeout(str(error)) from error
+    except aiohttp.ClientConnectorError as error:
+        raise httpx.ConnectError(str(error)) from error
+    except aiohttp.SocketTimeoutError as error:
+        raise httpx.ReadTimeout(str(error)) from error
+    except aiohttp.InvalidURL as error:
+        raise httpx.UnsupportedProtocol(str(error)) from error
+    except aiohttp.ClientError as error:
+        raise httpx.ReadError(str(error)) from error

@@ -24,7 +24,7 @@ from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.db import Database
 from insuretech.kit.events import Envelope
-from insuretech.kit.http import new_client
+from insuretech.kit.http import OutgoingClient, new_client
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.platform import Platform
@@ -47,7 +47,7 @@ CORRIDOR = "/api/v1/products/osago/corridor"
 class World:
     """A catalogue with its surroundings."""
 
-    def __init__(self, database: Database, http: httpx.AsyncClient, folder: Path) -> None:
+    def __init__(self, database: Database, http: OutgoingClient, folder: Path) -> None:
         self.database = database
         self.folder = copytree(str(packaged_files()), folder / "data")
         self.clock = FixedClock(datetime(2026, 6, 21, 20, 59, 59, tzinfo=UTC))

@@ -24,7 +24,7 @@ from insuretech.documents.tables import messaging
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.db import Database
 from insuretech.kit.events import Envelope, Event
-from insuretech.kit.http import new_client
+from insuretech.kit.http import OutgoingClient, new_client
 from insuretech.kit.ids import buyer_of, new_id
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
@@ -57,7 +57,7 @@ class KnownPolicies:
 class World:
     """A documents service with its surroundings."""
 
-    def __init__(self, database: Database, home: Path, http: httpx.AsyncClient) -> None:
+    def __init__(self, database: Database, home: Path, http: OutgoingClient) -> None:
         self.database = database
         self.home = home
         self.http = http

@@ -22,6 +22,7 @@ from insuretech.contracts.text import Text
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.db import Database
 from insuretech.kit.events import Envelope, Event
+from insuretech.kit.http import new_client
 from insuretech.kit.ids import buyer_of, new_id
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
@@ -103,7 +104,7 @@ class World:
         self.provider = ScriptedProvider(self.clock)
         self.offers = KnownOffers()
         self.keyring = Keyring.generate()
-        self.http = httpx.AsyncClient(trust_env=False)
+        self.http = new_client()
         self.restart()
 
     def restart(self) -> None:

@@ -25,7 +25,7 @@ from insuretech.contracts.tariffs import Corridor
 from insuretech.contracts.text import Language
 from insuretech.kit.db import Database
 from insuretech.kit.embedded_postgres import EmbeddedPostgres
-from insuretech.kit.http import new_client
+from insuretech.kit.http import OutgoingClient, new_client
 from insuretech.kit.ids import new_id
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
@@ -92,7 +92,7 @@ class RunningSandbox:
 
     url: str
     clock: SkippingClock
-    http: httpx.AsyncClient
+    http: OutgoingClient
     service: Service
     received: list[Received] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)

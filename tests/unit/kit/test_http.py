@@ -5,11 +5,10 @@ import gzip
 import time
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
 from insuretech.kit.breaker import Breaker, BreakerState
-from insuretech.kit.http import MAX_ANSWER, NoAnswer, NotSent, Outbound, new_client
+from insuretech.kit.http import MAX_ANSWER, NoAnswer, NotSent, Outbound, OutgoingClient, new_client
 from insuretech.kit.tracing import continue_trace
 
 
@@ -50,20 +49,20 @@ async def party() -> AsyncIterator[tuple[Party, str]]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
+async def client() -> AsyncIterator[OutgoingClient]:
     """The process's client."""
     async with new_client() as one:
         yield one
 
 
-def outbound(client: httpx.AsyncClient, url: str, **changes: float) -> Outbound:
+def outbound(client: OutgoingClient, url: str, **changes: float) -> Outbound:
     """Calls with limits fit for a test."""
     breaker = Breaker(failures=int(changes.get("failures", 3)), pause=60)
     limit, slots = changes.get("time_limit", 1.0), int(changes.get("concurrency", 4))
     return Outbound(client, url, time_limit=limit, concurrency=slots, breaker=breaker)
 
 
-async def test_an_answer_is_given_whole_with_its_headers(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+async def test_an_answer_is_given_whole_with_its_headers(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise connectors would see a part of what an insurer says."""
     server, url = party
     server.answer = b"HTTP/1.1 418 Odd\r\nx-kind: tea\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
@@ -73,7 +72,7 @@ async def test_an_answer_is_given_whole_with_its_headers(party: tuple[Party, str
     assert b"x-own: 1\r\n" in server.requests[0]
 
 
-async def test_the_trace_goes_along(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+async def test_the_trace_goes_along(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise an insurer's log cannot be matched with ours."""
     server, url = party
     continue_trace("4bf92f3577b34da6a3ce929d0e0e4736")
@@ -81,7 +80,7 @@ async def test_the_trace_goes_along(party: tuple[Party, str], client: httpx.Asyn
     assert b"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-" in server.requests[0]
 
 
-async def test_nobody_there_is_surely_not_sent(client: httpx.AsyncClient) -> None:
+async def test_nobody_there_is_surely_not_sent(client: OutgoingClient) -> None:
     """Otherwise an order that was never sent has to be looked up instead of sent again."""
     with pytest.raises(NotSent):
         await outbound(client, "http://127.0.0.1:1").call("POST", "/")
@@ -89,7 +88,7 @@ async def test_nobody_there_is_surely_not_sent(client: httpx.AsyncClient) -> Non
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", b"nonsense\r\n\r\n"])
 async def test_a_broken_answer_leaves_the_outcome_unknown(
-    party: tuple[Party, str], client: httpx.AsyncClient, answer: bytes | None
+    party: tuple[Party, str], client: OutgoingClient, answer: bytes | None
 ) -> None:
     """Otherwise a policy that was issued would be issued again."""
     server, url = party
@@ -98,7 +97,7 @@ async def test_a_broken_answer_leaves_the_outcome_unknown(
         await outbound(client, url).call("POST", "/")
 
 
-async def test_a_hanging_party_is_given_up_in_time(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+async def test_a_hanging_party_is_given_up_in_time(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise one insurer keeps a buyer waiting without end."""
     server, url = party
     server.pause = 5
@@ -108,7 +107,7 @@ async def test_a_hanging_party_is_given_up_in_time(party: tuple[Party, str], cli
     assert time.monotonic() - began < 1
 
 
-async def test_an_endless_answer_is_not_read(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+async def test_an_endless_answer_is_not_read(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise a broken insurer fills our memory."""
     server, url = party
     server.answer = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_ANSWER + 1)
@@ -116,7 +115,7 @@ async def test_an_endless_answer_is_not_read(party: tuple[Party, str], client: h
         await outbound(client, url, time_limit=10).call("GET", "/")
 
 
-async def test_no_more_calls_than_agreed_are_in_flight(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+async def test_no_more_calls_than_agreed_are_in_flight(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise a rush of quotes brings an insurer down, or breaks our contract with it."""
     server, url = party
     server.pause = 0.02
@@ -127,7 +126,7 @@ async def test_no_more_calls_than_agreed_are_in_flight(party: tuple[Party, str],
 
 
 async def test_who_waits_too_long_for_a_turn_was_surely_not_sent(
-    party: tuple[Party, str], client: httpx.AsyncClient
+    party: tuple[Party, str], client: OutgoingClient
 ) -> None:
     """Otherwise a call that never left us has to be looked up at the insurer."""
     server, url = party
@@ -139,7 +138,7 @@ async def test_who_waits_too_long_for_a_turn_was_surely_not_sent(
 
 
 async def test_errors_of_the_party_open_the_breaker_and_their_answers_are_given(
-    party: tuple[Party, str], client: httpx.AsyncClient
+    party: tuple[Party, str], client: OutgoingClient
 ) -> None:
     """Otherwise a party that is down is asked by every quote, or a 500 hides what it said."""
     server, url = party
@@ -151,9 +150,7 @@ async def test_errors_of_the_party_open_the_breaker_and_their_answers_are_given(
     assert len(server.requests) == 2
 
 
-async def test_a_cancelled_call_says_nothing_about_the_party(
-    party: tuple[Party, str], client: httpx.AsyncClient
-) -> None:
+async def test_a_cancelled_call_says_nothing_about_the_party(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise buyers who close the page make an insurer look dead."""
     server, url = party
     server.pause = 5
@@ -190,7 +187,7 @@ class Connections:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
-async def test_a_call_is_sent_once_whatever_happens_to_its_connection(client: httpx.AsyncClient, method: str) -> None:
+async def test_a_call_is_sent_once_whatever_happens_to_its_connection(client: OutgoingClient, method: str) -> None:
     """Otherwise an insurer that loses its answer is asked again behind our back, and may issue two policies."""
     party = Connections()
     async with await asyncio.start_server(party.serve, "127.0.0.1", 0) as server:
@@ -204,9 +201,7 @@ async def test_a_call_is_sent_once_whatever_happens_to_its_connection(client: ht
         assert party.requests == [f"{method} /{name} HTTP/1.1".encode() for name in ("first", "second", "third")]
 
 
-async def test_addresses_and_bodies_arrive_as_they_were_given(
-    party: tuple[Party, str], client: httpx.AsyncClient
-) -> None:
+async def test_addresses_and_bodies_arrive_as_they_were_given(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise an insurer looks up another policy than the one meant, or a signature does not fit its body."""
     server, url = party
     await outbound(client, url).call("PUT", "/a%2Fb/%D0%9F?x=1%2B1", content=b"{}", headers={"content-type": "a/b"})
@@ -216,7 +211,7 @@ async def test_addresses_and_bodies_arrive_as_they_were_given(
     assert request.lower().count(b"content-length: 2\r\n") == 1
 
 
-async def test_an_answer_may_be_compressed(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+async def test_an_answer_may_be_compressed(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise connectors would try to read packed bytes."""
     server, url = party
     packed = gzip.compress(b'{"a": 1}')
@@ -224,7 +219,7 @@ async def test_an_answer_may_be_compressed(party: tuple[Party, str], client: htt
     assert (await outbound(client, url).call("GET", "/")).json() == {"a": 1}
 
 
-async def test_redirects_are_not_followed(party: tuple[Party, str], client: httpx.AsyncClient) -> None:
+async def test_redirects_are_not_followed(party: tuple[Party, str], client: OutgoingClient) -> None:
     """Otherwise an insurer could make us call any address inside our network."""
     server, url = party
     server.answer = b"HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"

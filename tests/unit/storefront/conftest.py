@@ -12,6 +12,7 @@ from litestar import Litestar
 
 from insuretech.compose.edge import application
 from insuretech.kit.clock import FixedClock
+from insuretech.kit.http import new_client
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.platform import Platform
@@ -64,7 +65,7 @@ def clock() -> FixedClock:
 @pytest.fixture
 async def app(fake: FakeMarketplace, clock: FixedClock) -> Litestar:
     """The site as an application."""
-    async with httpx.AsyncClient() as unused:
+    async with new_client() as unused:
         platform = Platform(
             settings=Settings(),
             clock=clock,
