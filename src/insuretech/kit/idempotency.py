@@ -132,10 +132,20 @@ class IdempotencyKeys:
         }
         if (await connection.execute(self._claim, values)).first() is not None:
             return None
-        found = (await connection.execute(self._found, _of(scope))).first()
+        found = await self.answer(connection, scope, body)
         if found is None:
             raise RequestInFlight
-        if found.fingerprint != mark:
+        return found
+
+    async def answer(self, connection: AsyncConnection, scope: Scope, body: bytes) -> StoredAnswer | None:
+        """The first answer under this key, or None when it is not known.
+
+        Raises ``RequestInFlight`` while another holds it and ``IdempotencyKeyReused`` for another body.
+        """
+        found = (await connection.execute(self._found, _of(scope))).first()
+        if found is None:
+            return None
+        if found.fingerprint != fingerprint(body):
             raise IdempotencyKeyReused
         if found.status is None:
             raise RequestInFlight
@@ -152,6 +162,23 @@ class IdempotencyKeys:
     async def drop_old(self, connection: AsyncConnection, now: datetime) -> int:
         """Forget keys past their retention; the number forgotten."""
         return (await connection.execute(self._drop, {"_oldest": now - KEPT_FOR})).rowcount
+
+
+def answered_row(scope: Scope, body: bytes, answer: StoredAnswer, now: datetime) -> dict[str, Any]:
+    """A key with its answer as one row, for an effect that is a single statement and writes the key within it.
+
+    Such a statement fails as a whole where the key is there already; ``IdempotencyKeys.answer`` then tells why.
+    """
+    return {
+        "client": scope.client,
+        "route": scope.route,
+        "key": scope.key,
+        "fingerprint": fingerprint(body),
+        "locked_until": now,
+        "created_at": now,
+        "status": answer.status,
+        "body": answer.body,
+    }
 
 
 def _of(scope: Scope) -> dict[str, str]:

@@ -94,22 +94,21 @@ class Outbox:
 
     async def publish(self, connection: AsyncConnection, events: Sequence[Event], occurred_at: datetime) -> None:
         """Store events in the caller's transaction, in order."""
-        if not events:
-            return
-        trace_id = current_trace_id()
-        rows = [
-            {
-                "id": new_id(),
-                "type": event.type_name(),
-                "topic": event.topic,
-                "key": event.key,
-                "occurred_at": occurred_at,
-                "trace_id": trace_id,
-                "payload": msgspec.json.encode(event),
-            }
-            for event in events
-        ]
-        await connection.execute(self._insert, rows)
+        if events:
+            await connection.execute(self._insert, [outbox_row(event, occurred_at) for event in events])
+
+
+def outbox_row(event: Event, occurred_at: datetime) -> dict[str, Any]:
+    """An event as a row of an outbox, for those who write it within a statement of their own."""
+    return {
+        "id": new_id(),
+        "type": event.type_name(),
+        "topic": event.topic,
+        "key": event.key,
+        "occurred_at": occurred_at,
+        "trace_id": current_trace_id(),
+        "payload": msgspec.json.encode(event),
+    }
 
 
 Handler = Callable[[AsyncConnection, Any, Envelope], Awaitable[None]]

@@ -26,7 +26,7 @@ from insuretech.orders.papers import PolicyPapers
 from insuretech.orders.policyholders import PolicyholderVault, SealedPolicyholder
 from insuretech.orders.ports import OfferSource, PaymentProvider
 from insuretech.orders.reactions import OrderReactions
-from insuretech.orders.repository import OrderStore, TermsCache, forget_old, presence, reseal, transactions
+from insuretech.orders.repository import OrderStore, TermsCache, forget_old, presence, reseal, statements, transactions
 from insuretech.orders.routes import orders_router
 from insuretech.orders.saga import Saga
 from insuretech.orders.tables import messaging
@@ -85,6 +85,7 @@ def build(
     )
     desk = Desk(
         transaction=transaction,
+        statements=statements(database, terms_known),
         offers=offers,
         provider=provider,
         vault=vault,

@@ -25,7 +25,7 @@ from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.idempotency import LOCKED_FOR, Scope, StoredAnswer
 from insuretech.kit.ids import new_id
 from insuretech.kit.live import LiveHub
-from insuretech.kit.problems import FieldError, NotFound
+from insuretech.kit.problems import FieldError, NotFound, Problem
 from insuretech.orders.calls import opening_of
 from insuretech.orders.domain import buying, problems
 from insuretech.orders.domain.customer import Customer, policyholder
@@ -33,8 +33,8 @@ from insuretech.orders.domain.lifecycle import OrderStatus, PaymentStatus
 from insuretech.orders.domain.outcomes import payment_not_opened, payment_seen
 from insuretech.orders.domain.purchase import AcceptedConsent, Change, Payment, Purchase
 from insuretech.orders.domain.steps import scheduled
-from insuretech.orders.policyholders import PolicyholderVault, SealedPolicyholder
-from insuretech.orders.ports import OfferSource, PaymentProvider, Store, Transaction
+from insuretech.orders.policyholders import PolicyholderVault
+from insuretech.orders.ports import OfferSource, PaymentProvider, Placing, Store, Transaction
 from insuretech.orders.views import PaymentOpened, Views
 
 PRICE_WAIT = 5.0
@@ -49,6 +49,7 @@ class Desk:
     """What the commands work with. ``wake`` tells the process manager that something may be due."""
 
     transaction: Transaction
+    statements: Transaction
     offers: OfferSource
     provider: PaymentProvider
     vault: PolicyholderVault
@@ -94,56 +95,74 @@ async def place_order(
     consents: Sequence[AcceptedConsent],
     language: Language,
 ) -> StoredAnswer:
-    """Take an offer: order, encrypted policyholder, event and idempotency key in one transaction."""
-    order_id = new_id()
-    person = desk.vault.seal(order_id, policyholder(customer, legal_date(desk.clock.now()), language))
-    placing = _Placing(order_id, offer_id, person, tuple(consents))
+    """Take an offer: order, encrypted policyholder, event and idempotency key in one statement.
+
+    A key that was used before gives its first answer, whatever stands against the request by now.
+    """
+    wish = _Wish(offer_id, customer, tuple(consents), language)
     try:
-        answer = await _place(desk, request, placing)
-    except _OfferNotHeardOf:
-        offer = await desk.offers.offer(offer_id)
-        if offer is None or offer.owner != request.actor:
-            raise NotFound from None
-        async with desk.transaction() as store:
-            await store.keep_offer(offer)
-        answer = await _place(desk, request, placing)
+        try:
+            answer = await _place(desk, request, wish)
+        except _OfferNotHeardOf:
+            await _hear_of_offer(desk, request.actor, offer_id)
+            answer = await _place(desk, request, wish)
+    except Problem:
+        async with desk.statements() as store:
+            before = await store.answer(request.scope, request.body)
+        if before is None:
+            raise
+        return before
     desk.wake()
     return answer
 
 
 @dataclass(frozen=True)
-class _Placing:
-    order_id: UUID
+class _Wish:
     offer_id: UUID
-    person: SealedPolicyholder
+    customer: Customer
     consents: tuple[AcceptedConsent, ...]
+    language: Language
 
 
 class _OfferNotHeardOf(NotFound):
     """Our copy of the offers does not have this one (yet)."""
 
 
-async def _place(desk: Desk, request: Request, placing: _Placing) -> StoredAnswer:
-    now = desk.clock.now()
-    async with desk.transaction() as store:
-        before = await store.begin_request(request.scope, request.body, now, locked_for=LOCKED_FOR)
-        if before is not None:
-            return before
-        found = await store.orderable(placing.offer_id)
+async def _place(desk: Desk, request: Request, wish: _Wish) -> StoredAnswer:
+    """Two statements: what is wished for, and all of the order."""
+    now, order_id = desk.clock.now(), new_id()
+    person = policyholder(wish.customer, legal_date(now), wish.language)
+    async with desk.statements() as store:
+        found = await store.orderable(wish.offer_id)
         if found is None:
             raise _OfferNotHeardOf
         if found.offer.owner != request.actor:
             raise NotFound
         if found.terms is None:
             raise problems.ProductNotKnownYet
-        check_consents(found.terms.consents, placing.consents)
-        change = buying.place(placing.order_id, found.offer, placing.consents, now)
-        if not await store.add(change.purchase, placing.person):
-            raise problems.OfferTaken(await store.live_order_of(placing.offer_id))
-        await store.publish(change.events, now)
-        answer = StoredAnswer(201, msgspec.json.encode(desk.views.order(change.purchase, now)))
-        await store.finish_request(request.scope, answer)
-        return answer
+        check_consents(found.terms.consents, wish.consents)
+        change = buying.place(order_id, found.offer, wish.consents, now)
+        (event,) = change.events
+        placing = Placing(
+            purchase=change.purchase,
+            person=desk.vault.seal(order_id, person),
+            event=event,
+            scope=request.scope,
+            body=request.body,
+            answer=StoredAnswer(201, msgspec.json.encode(desk.views.order(change.purchase, now))),
+        )
+        if not await store.place(placing, now):
+            raise problems.OfferTaken(await store.live_order_of(wish.offer_id))
+    return placing.answer
+
+
+async def _hear_of_offer(desk: Desk, actor: str, offer_id: UUID) -> None:
+    """Ask quotes for an offer whose event has not arrived; raises ``NotFound``."""
+    offer = await desk.offers.offer(offer_id)
+    if offer is None or offer.owner != actor:
+        raise NotFound
+    async with desk.statements() as store:
+        await store.keep_offer(offer)
 
 
 def check_consents(asked: Sequence[Consent], given: Sequence[AcceptedConsent]) -> None:
@@ -250,7 +269,7 @@ async def _begin_when_priced(
 
 async def _price_outstanding(desk: Desk, request: Request, order_id: UUID) -> bool:
     """Looks without locking: the process manager must be able to take the order up meanwhile."""
-    async with desk.transaction() as store:
+    async with desk.statements() as store:
         status = await store.status(order_id, request.actor)
     return status in {OrderStatus.CREATED, OrderStatus.CONFIRMING_PRICE}
 

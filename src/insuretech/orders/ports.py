@@ -83,6 +83,17 @@ class Orderable(msgspec.Struct, frozen=True, kw_only=True):
     terms: ProductTerms | None
 
 
+class Placing(msgspec.Struct, frozen=True, kw_only=True):
+    """A new order with everything that is stored together with it."""
+
+    purchase: Purchase
+    person: SealedPolicyholder
+    event: Event
+    scope: Scope
+    body: bytes
+    answer: StoredAnswer
+
+
 class Stale(Exception):
     """The purchase was changed by somebody else since it was read; what was to be stored is dropped."""
 
@@ -100,6 +111,10 @@ class Store(Protocol):
 
     async def release_request(self, scope: Scope) -> None: ...
 
+    async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
+        """The answer under a key; raises what ``begin_request`` does."""
+        ...
+
     # what can be ordered
 
     async def orderable(self, offer_id: UUID) -> Orderable | None: ...
@@ -114,8 +129,11 @@ class Store(Protocol):
 
     # purchases
 
-    async def add(self, purchase: Purchase, person: SealedPolicyholder) -> bool:
-        """Keep a new order; False when its offer has a live order already."""
+    async def place(self, placing: Placing, now: datetime) -> bool:
+        """Keep a new order in a single statement: with its policyholder, its event and its answer, or nothing at all.
+
+        False when the offer has a live order already, or when the key was used before.
+        """
         ...
 
     async def live_order_of(self, offer_id: UUID) -> UUID | None: ...
@@ -168,4 +186,7 @@ class Store(Protocol):
 
 
 Transaction = Callable[[], AbstractAsyncContextManager[Store]]
-"""Opens a transaction that commits on leaving and rolls back on any exception."""
+"""Opens a transaction that commits on leaving and rolls back on any exception.
+
+As ``Desk.statements`` it opens a store each of whose calls stands for itself: for reading, and for ``place``.
+"""

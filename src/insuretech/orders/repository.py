@@ -15,13 +15,13 @@ from insuretech.contracts.money import Money
 from insuretech.contracts.payments import Notification
 from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Event
-from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer
-from insuretech.kit.messaging import Outbox
+from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer, answered_row
+from insuretech.kit.messaging import Outbox, outbox_row
 from insuretech.orders.domain.lifecycle import CancellationStatus, OrderStatus
 from insuretech.orders.domain.purchase import Cancellation, Purchase
 from insuretech.orders.domain.steps import ASKS_INSURER
 from insuretech.orders.policyholders import SealedPolicyholder
-from insuretech.orders.ports import Orderable, ProductTerms, Stale, Store
+from insuretech.orders.ports import Orderable, Placing, ProductTerms, Stale, Store
 from insuretech.orders.rows import (
     cancellation_of,
     cancellation_row,
@@ -31,12 +31,12 @@ from insuretech.orders.rows import (
     purchase_of,
 )
 from insuretech.orders.statements import (
-    ADD,
     CHANGING,
     CLAIM,
     FREE_DEAD,
     LOCK,
     ORDERABLE,
+    PLACE,
     PRESENCE,
     PURCHASES,
     SAVE_CANCELLATION,
@@ -102,6 +102,9 @@ class OrderStore:
     async def release_request(self, scope: Scope) -> None:
         await _KEYS.release(self._connection, scope)
 
+    async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
+        return await _KEYS.answer(self._connection, scope, body)
+
     # ------------------------------------------------------------ what can be ordered
 
     async def orderable(self, offer_id: UUID) -> Orderable | None:
@@ -161,9 +164,16 @@ class OrderStore:
 
     # ------------------------------------------------------------ purchases
 
-    async def add(self, purchase: Purchase, person: SealedPolicyholder) -> bool:
-        row = {**order_row(purchase.order), "key_id": person.key_id, "sealed": person.sealed}
-        return (await self._connection.execute(ADD, bound(row))).first() is not None
+    async def place(self, placing: Placing, now: datetime) -> bool:
+        row = order_row(placing.purchase.order)
+        values = bound({**row, "key_id": placing.person.key_id, "sealed": placing.person.sealed})
+        values.update((f"event_{name}", value) for name, value in outbox_row(placing.event, now).items())
+        key = answered_row(placing.scope, placing.body, placing.answer, now)
+        values.update((f"key_{name}", value) for name, value in key.items())
+        try:
+            return (await self._connection.execute(PLACE, values)).first() is not None
+        except sa.exc.IntegrityError:
+            return False
 
     async def live_order_of(self, offer_id: UUID) -> UUID | None:
         statement = sa.select(orders.c.id).where(orders.c.offer_id == offer_id, LIVE_ORDER)
@@ -281,6 +291,17 @@ def transactions(database: Database, terms_known: TermsCache) -> Callable[[], Ab
             yield OrderStore(connection, terms_known)
 
     return transaction
+
+
+def statements(database: Database, terms_known: TermsCache) -> Callable[[], AbstractAsyncContextManager[Store]]:
+    """Opens connections of this database as stores on which every statement is a transaction of its own."""
+
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[Store]:
+        async with database.reading() as connection:
+            yield OrderStore(connection, terms_known)
+
+    return connected
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from insuretech.orders.rows import columns_of_purchase, joined
 from insuretech.orders.tables import (
     LIVE_ORDER,
     cancellations,
+    messaging,
     offers,
     orders,
     payments,
@@ -53,16 +54,40 @@ _PLACED = (
     .returning(orders.c.id)
     .cte("placed")
 )
-ADD = (
+_PERSON = (
     sa.insert(policyholders)
     .from_select(
         ["order_id", "key_id", "sealed"],
         sa.select(_PLACED.c.id, _bind(policyholders.c.key_id), _bind(policyholders.c.sealed)),
     )
-    .add_cte(_PLACED)
-    .returning(policyholders.c.order_id)
+    .cte("person")
 )
-"""The order with its policyholder in one statement; no row comes back when the offer has a live order."""
+_EVENT = ("id", "type", "topic", "key", "occurred_at", "trace_id", "payload")
+_TOLD = (
+    sa.insert(messaging.outbox)
+    .from_select(
+        _EVENT,
+        sa.select(*(sa.bindparam(f"event_{name}", type_=messaging.outbox.c[name].type) for name in _EVENT)).select_from(
+            _PLACED
+        ),
+    )
+    .cte("told")
+)
+_ANSWERED = ("client", "route", "key", "fingerprint", "locked_until", "created_at", "status", "body")
+_KEYS = messaging.idempotency_keys
+PLACE = (
+    sa.insert(_KEYS)
+    .from_select(
+        _ANSWERED,
+        sa.select(*(sa.bindparam(f"key_{name}", type_=_KEYS.c[name].type) for name in _ANSWERED)).select_from(_PLACED),
+    )
+    .add_cte(_PLACED, _PERSON, _TOLD)
+    .returning(_KEYS.c.key)
+)
+"""The order with its policyholder, its event and the idempotency key: all of it or, as one statement, nothing.
+
+No row comes back when the offer has a live order; a key that was used before is a violation of the key's uniqueness.
+"""
 
 CHANGING = (
     "status",

@@ -43,7 +43,7 @@ from insuretech.orders.domain.purchase import (
     taken_up,
 )
 from insuretech.orders.policyholders import SealedPolicyholder
-from insuretech.orders.ports import ProductTerms, Stale, Transaction
+from insuretech.orders.ports import Placing, ProductTerms, Stale, Transaction
 from insuretech.orders.repository import TermsCache, presence, transactions
 from insuretech.orders.tables import messaging, metadata
 from insuretech.orders.testing.memory import Memory
@@ -105,8 +105,17 @@ def order_for(it: OfferReceived, *, due: datetime = NOW) -> Purchase:
 async def add(storage: Storage, purchase: Purchase) -> Purchase:
     """Keep a new order."""
     async with storage.transaction() as store:
-        assert await store.add(purchase, PERSON)
+        assert await store.place(placing(purchase), NOW)
     return purchase
+
+
+def placing(purchase: Purchase, key: str | None = None) -> Placing:
+    """The order with what is stored beside it."""
+    (event,) = buying.place(purchase.order.id, offer(), (), NOW).events
+    scope = Scope("buyer:1", "POST /api/v1/orders", key or str(purchase.order.id))
+    return Placing(
+        purchase=purchase, person=PERSON, event=event, scope=scope, body=b"body", answer=StoredAnswer(201, b"answer")
+    )
 
 
 async def read(storage: Storage, order_id: UUID) -> Purchase:
@@ -168,7 +177,7 @@ async def test_what_fails_leaves_nothing(storage: Storage) -> None:
     async def fail() -> None:
         async with storage.transaction() as store:
             await store.begin_request(SCOPE, b"body", NOW, locked_for=SECOND)
-            await store.add(purchase, PERSON)
+            await store.place(placing(purchase), NOW)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -218,18 +227,33 @@ def _terms(version: str, title: str = "OSAGO") -> ProductTerms:
     )
 
 
+async def test_a_key_places_one_order(storage: Storage) -> None:
+    """The same key with another offer would place a second order."""
+    purchase, other = order_for(offer()), order_for(offer())
+    async with storage.transaction() as store:
+        assert await store.answer(SCOPE, b"body") is None
+        assert await store.place(placing(purchase, key="key"), NOW)
+    async with storage.transaction() as store:
+        assert not await store.place(placing(other, key="key"), NOW)
+    async with storage.transaction() as store:
+        assert await store.purchase(other.order.id, "buyer:1") is None
+        assert await store.answer(SCOPE, b"body") == StoredAnswer(201, b"answer")
+        with pytest.raises(IdempotencyKeyReused):
+            await store.answer(SCOPE, b"other")
+
+
 async def test_an_offer_has_one_live_order(storage: Storage) -> None:
     """Two people, or one in two windows, would buy the same offer twice."""
     it = offer()
     first = await add(storage, order_for(it))
     async with storage.transaction() as store:
-        assert not await store.add(order_for(it), PERSON)
+        assert not await store.place(placing(order_for(it)), NOW)
         assert await store.live_order_of(it.offer_id) == first.order.id
     ended = buying.close_unissued(first, NOW).purchase
     await save(storage, first, ended)
     async with storage.transaction() as store:
         assert await store.live_order_of(it.offer_id) is None
-        assert await store.add(order_for(it), PERSON)
+        assert await store.place(placing(order_for(it)), NOW)
 
 
 # ---------------------------------------------------------------- purchases
@@ -481,4 +505,4 @@ async def test_partial_indexes_know_the_same_statuses_as_the_rules(database: Cal
         await save(storage, before, changed(before, order=changed(before.order, status=status)))
         async with storage.transaction() as store:
             assert (await store.live_order_of(it.offer_id) is None) == (status in CLOSED)
-            assert await store.add(order_for(it), PERSON) == (status in CLOSED)
+            assert await store.place(placing(order_for(it)), NOW) == (status in CLOSED)

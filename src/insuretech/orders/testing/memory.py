@@ -17,7 +17,7 @@ from insuretech.orders.domain.lifecycle import CLOSED, OrderStatus
 from insuretech.orders.domain.purchase import Cancellation, Purchase, changed, taken_up
 from insuretech.orders.domain.steps import ASKS_INSURER
 from insuretech.orders.policyholders import SealedPolicyholder
-from insuretech.orders.ports import Orderable, ProductTerms, Stale, Store
+from insuretech.orders.ports import Orderable, Placing, ProductTerms, Stale, Store
 
 
 @dataclass
@@ -81,15 +81,23 @@ class MemoryStore:
     async def begin_request(
         self, scope: Scope, body: bytes, now: datetime, *, locked_for: timedelta
     ) -> StoredAnswer | None:
-        found, mark = self._state.claims.get(scope), fingerprint(body)
-        if found is not None and found.mark != mark:
+        found = self._state.claims.get(scope)
+        if found is not None and (found.answer is not None or found.until >= now):
+            return await self.answer(scope, body)
+        if found is not None and found.mark != fingerprint(body):
             raise IdempotencyKeyReused
-        if found is not None and found.answer is not None:
-            return found.answer
-        if found is not None and found.until >= now:
-            raise RequestInFlight
-        self._state.claims[scope] = _Claim(mark, now + locked_for)
+        self._state.claims[scope] = _Claim(fingerprint(body), now + locked_for)
         return None
+
+    async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
+        found = self._state.claims.get(scope)
+        if found is None:
+            return None
+        if found.mark != fingerprint(body):
+            raise IdempotencyKeyReused
+        if found.answer is None:
+            raise RequestInFlight
+        return found.answer
 
     async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None:
         self._state.claims[scope].answer = answer
@@ -124,11 +132,16 @@ class MemoryStore:
 
     # purchases
 
-    async def add(self, purchase: Purchase, person: SealedPolicyholder) -> bool:
-        if await self.live_order_of(purchase.order.offer_id) is not None:
+    async def place(self, placing: Placing, now: datetime) -> bool:
+        order_id = placing.purchase.order.id
+        if placing.scope in self._state.claims:
             return False
-        self._state.purchases[purchase.order.id] = purchase
-        self._state.people[purchase.order.id] = person
+        if await self.live_order_of(placing.purchase.order.offer_id) is not None:
+            return False
+        self._state.purchases[order_id] = placing.purchase
+        self._state.people[order_id] = placing.person
+        self._state.events.append(placing.event)
+        self._state.claims[placing.scope] = _Claim(fingerprint(placing.body), now, placing.answer)
         return True
 
     async def live_order_of(self, offer_id: UUID) -> UUID | None:
