@@ -37,10 +37,11 @@ class Release(msgspec.Struct):
 
 
 class Command(msgspec.Struct):
-    """What matters of a request for an offer."""
+    """What matters of a request for an offer or a reservation."""
 
     external_id: str
-    callback_url: str
+    callback_url: str = ""
+    quote_number: str = ""
 
 
 class Insurer:
@@ -50,6 +51,7 @@ class Insurer:
         self.control = Control()
         self.asked = 0
         self.offers: dict[str, bytes] = {}
+        self.premiums: dict[str, str] = {}
         self.held: dict[str, str] = {}
         self.moments: dict[str, float] = {}
         self.releasing: asyncio.Task[None] | None = None
@@ -73,14 +75,22 @@ class Insurer:
         if method == "GET":
             return self.offers.get(rest.rpartition("/")[2], b'{"status": "accepted", "look_again_in": 600}')
         command = msgspec.json.decode(body, type=Command)
+        if rest == "reservations":
+            return self.reservation(command.quote_number)
         if insurer in self.control.holding:
             self.held[command.external_id] = command.callback_url
             return b'{"status": "accepted", "look_again_in": 600}'
         return self.offer(command.external_id)
 
+    def reservation(self, number: str) -> bytes:
+        price = {"value": self.premiums[number], "currency": "RUB"}
+        valid = datetime.now(UTC) + timedelta(days=1)
+        return msgspec.json.encode({"status": "reserved", "premium": price, "valid_till": valid})
+
     def offer(self, reference: str) -> bytes:
         if reference not in self.offers:
             self.asked += 1
+            self.premiums[f"Q{self.asked}"] = self.premium
             self.offers[reference] = msgspec.json.encode(
                 {
                     "status": "calculated",
