@@ -42,9 +42,10 @@ _NO_STORE = {"Cache-Control": "private, no-store"}
 _KEY = "Needs Idempotency-Key: a repeated request with the same key gets the first answer again."
 _TOKEN = "Needs the quote's access token."  # noqa: S105 - a sentence
 
-Key = Annotated[
-    str | None, HeaderParameter(name="Idempotency-Key", description="A fresh UUID, the same with every retry.")
-]
+_FRESH = "A fresh UUID, the same with every retry."
+Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", description=_FRESH)]
+# Described as required, taken as missing: whoever forgets it gets our own problem, which says what to do.
+RequiredKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", description=_FRESH, required=True)]
 
 
 class ConsentGiven(msgspec.Struct, forbid_unknown_fields=True):
@@ -93,7 +94,10 @@ class CancellationRequest(msgspec.Struct, forbid_unknown_fields=True):
     responses=responses(409, 413, 415, 422),
 )
 async def place(
-    request: AnyRequest, data: JSONBody[NewOrderRequest], desk: NamedDependency[Desk], idempotency_key: Key = None
+    request: AnyRequest,
+    data: JSONBody[NewOrderRequest],
+    desk: NamedDependency[Desk],
+    idempotency_key: RequiredKey = None,
 ) -> Response[OrderView]:
     """Take an order."""
     answer = await place_order(
@@ -166,7 +170,7 @@ async def agree(
     order_id: FromPath[UUID],
     data: JSONBody[PriceConsentRequest],
     desk: NamedDependency[Desk],
-    idempotency_key: Key = None,
+    idempotency_key: RequiredKey = None,
 ) -> Response[OrderView]:
     """Take the consent to a price."""
     repeatable = await _repeatable(request, idempotency_key)
@@ -190,7 +194,7 @@ async def pay(
     order_id: FromPath[UUID],
     data: JSONBody[PaymentRequest],
     desk: NamedDependency[Desk],
-    idempotency_key: Key = None,
+    idempotency_key: RequiredKey = None,
 ) -> Response[PaymentOpened]:
     """Open a payment."""
     repeatable = await _repeatable(request, idempotency_key)
