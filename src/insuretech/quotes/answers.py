@@ -50,30 +50,19 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 async def end_lines(store: Store, quote: Quote, ended: Sequence[Ended], now: datetime) -> list[QuoteEvent]:
     """Let lines of one quote end, and the quote with the last of them; the live events to be told after the commit.
 
-    Lines that are not any more as they were known are left alone: someone else was faster.
+    Lines that are not any more as they were known are left alone: someone else was faster. A quote without any line
+    ends by the end of none.
     """
-    endings = [_ending(step) for step in ended]
-    moved = await store.end_lines(endings, now)
-    steps = [step for step in ended if step.line.id in moved]
-    if not steps:
+    closing = closing_status(now, quote.expires_at)
+    progress = await store.end_lines(quote.id, [_ending(step) for step in ended], closing, now)
+    steps = [step for step in ended if progress is not None and step.line.id in progress.moved]
+    if progress is None or not (steps or progress.status is closing):
         return []
     offers = {step.line.id: _new_offer(step.line, step.verdict.offered) for step in steps if step.verdict.offered}
-    progress = await store.advance(
-        quote.id, ended=len(steps), offers=len(offers), closing=closing_status(now, quote.expires_at)
-    )
     events = _live_events(steps, offers, progress)
     await store.add_offers(list(offers.values()), now)
     await store.add_events(quote.id, events)
     await store.publish(_facts(quote, steps, offers, events), now)
-    return events
-
-
-async def close_empty(store: Store, quote: Quote, now: datetime) -> list[QuoteEvent]:
-    """Complete a quote that there is nobody to ask for."""
-    progress = await store.advance(quote.id, ended=0, offers=0, closing=closing_status(now, quote.expires_at))
-    events = _live_events([], {}, progress)
-    await store.add_events(quote.id, events)
-    await store.publish([QuoteCompleted(quote_id=quote.id, offers=0)], now)
     return events
 
 

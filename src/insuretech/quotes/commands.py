@@ -21,7 +21,7 @@ from insuretech.kit.idempotency import Scope, StoredAnswer
 from insuretech.kit.ids import buyer_of, new_id, new_secret
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem
-from insuretech.quotes.answers import close_empty
+from insuretech.quotes.answers import end_lines
 from insuretech.quotes.domain import LINES, QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
 from insuretech.quotes.ports import (
     Answers,
@@ -151,7 +151,7 @@ class QuoteDesk:
             lines = self._lines(product, quote, claimed=claimed)
             await store.add_quote(quote, lines, self.engine.id if claimed else None)
             await store.publish([_submitted(quote, lines)], now)
-            events = [] if lines else await close_empty(store, quote, now)
+            events = [] if lines else await end_lines(store, quote, [], now)
             created = _created(quote, token, closed=not lines)
             if scope:
                 body = self.keyring.encrypt(msgspec.json.encode(created), stored_answer_context(scope.key))

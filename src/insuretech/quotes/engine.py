@@ -65,12 +65,16 @@ class LineRun:
 
 @dataclass
 class QuoteRun:
-    """A quote being worked on. Steps of its lines that come during a write go together into the next one."""
+    """A quote being worked on. Steps of its lines that come during a write go together into the next one.
+
+    ``talking`` counts lines whose insurer has not answered yet.
+    """
 
     quote: Quote
     answers: Answers
     accepted: list[tuple[LineRun, asyncio.Future[None]]] = field(default_factory=list)
     ended: list[tuple[LineRun, Verdict, asyncio.Future[None]]] = field(default_factory=list)
+    talking: int = 0
     writing: bool = False
 
 
@@ -217,7 +221,12 @@ class Engine:
     async def _work(self, run: QuoteRun, each: LineRun, taken_up_at: LineStatus) -> None:
         """One line from asking to its end; whatever happens in it, it ends by its deadline."""
         try:
-            await self._end(run, each, await self._verdict(run, each, taken_up_at))
+            run.talking += 1
+            try:
+                verdict = await self._verdict(run, each, taken_up_at)
+            finally:
+                run.talking -= 1
+            await self._end(run, each, verdict)
         finally:
             self._done(each)
 
@@ -293,7 +302,7 @@ class Engine:
 
     async def _gathered(self, run: QuoteRun) -> None:
         """Wait for lines that end in these very milliseconds: one commit to disk takes longer than that."""
-        for _ in range(_GATHERING):
+        for _ in range(_GATHERING if run.talking else 0):
             together = len(run.accepted) + len(run.ended)
             await asyncio.sleep(_QUIET)
             if together == len(run.accepted) + len(run.ended):

@@ -72,8 +72,12 @@ class LateAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """A quote after some of its lines ended; ``last_event`` is the highest number handed out to its live events."""
+    """A quote after some of its lines ended.
 
+    ``moved`` are the lines that did; ``last_event`` is the highest number handed out to the quote's live events.
+    """
+
+    moved: frozenset[UUID]
     status: QuoteStatus
     last_event: int
     offers: int
@@ -153,12 +157,14 @@ class Store(Protocol):
         """Move lines that are still as ``before`` and still this engine's; the ids that moved."""
         ...
 
-    async def end_lines(self, endings: Sequence[Ending], now: datetime) -> set[UUID]:
-        """Take last steps; the ids of the lines that were still as expected."""
-        ...
+    async def end_lines(
+        self, quote_id: UUID, endings: Sequence[Ending], closing: QuoteStatus, now: datetime
+    ) -> Progress | None:
+        """Take last steps of lines that are still as expected, and count them on their quote, which is locked.
 
-    async def advance(self, quote_id: UUID, *, ended: int, offers: int, closing: QuoteStatus) -> Progress:
-        """Count lines that ended and number their events, one more when they were the last; locks the quote."""
+        Each gets a number for its live event, and one more is handed out when no line is left open: then the quote
+        becomes ``closing``. None when that had happened before.
+        """
         ...
 
     async def add_offers(self, offers: Sequence[NewOffer], now: datetime) -> None: ...

@@ -61,26 +61,29 @@ _MARK = sa.text(
     returning id
     """
 )
+# One statement, as it stands between an insurer's answer and the buyer: lines first, then the quote that counts them.
 _END_LINES = sa.text(
     """
-    update quotes.lines set status = e.outcome, reason_ru = e.reason_ru, reason_en = e.reason_en, ended_at = :now
-    from unnest(
-        cast(:ids as uuid[]), cast(:befores as text[]), cast(:outcomes as text[]),
-        cast(:reasons_ru as text[]), cast(:reasons_en as text[])
-    ) as e (id, before, outcome, reason_ru, reason_en)
-    where lines.id = e.id and lines.status = e.before
-    returning lines.id
-    """
-)
-_ADVANCE = sa.text(
-    """
+    with moved as (
+        update quotes.lines set status = e.outcome, reason_ru = e.reason_ru, reason_en = e.reason_en, ended_at = :now
+        from unnest(
+            cast(:ids as uuid[]), cast(:befores as text[]), cast(:outcomes as text[]),
+            cast(:reasons_ru as text[]), cast(:reasons_en as text[])
+        ) as e (id, before, outcome, reason_ru, reason_en)
+        where lines.id = e.id and lines.status = e.before
+        returning lines.id, lines.status
+    ),
+    counted as (
+        select count(*) as ended, count(*) filter (where status = 'offered') as made, array_agg(id) as ids from moved
+    )
     update quotes.quotes set
-        open_lines = open_lines - :ended,
-        offers = offers + :made,
-        last_event = last_event + :ended + case when open_lines = :ended then 1 else 0 end,
-        status = case when open_lines = :ended then :closing else status end
-    where id = :quote
-    returning status, last_event, offers
+        open_lines = open_lines - counted.ended,
+        offers = offers + counted.made,
+        last_event = last_event + counted.ended + case when open_lines = counted.ended then 1 else 0 end,
+        status = case when open_lines = counted.ended then :closing else status end
+    from counted
+    where quotes.id = :quote and quotes.status = 'collecting'
+    returning quotes.status, quotes.last_event, quotes.offers, counted.ids
     """
 )
 
@@ -146,21 +149,28 @@ class QuoteStore:
         arguments = {"ids": list(line_ids), "before": before, "after": after, "engine": engine}
         return set((await self._connection.execute(_MARK, arguments)).scalars())
 
-    async def end_lines(self, endings: Sequence[Ending], now: datetime) -> set[UUID]:
+    async def end_lines(
+        self, quote_id: UUID, endings: Sequence[Ending], closing: QuoteStatus, now: datetime
+    ) -> Progress | None:
         arguments = {
+            "quote": quote_id,
             "ids": [ending.line_id for ending in endings],
             "befores": [ending.before for ending in endings],
             "outcomes": [ending.outcome for ending in endings],
             "reasons_ru": [ending.reason.ru if ending.reason else None for ending in endings],
             "reasons_en": [ending.reason.en if ending.reason else None for ending in endings],
+            "closing": closing,
             "now": now,
         }
-        return set((await self._connection.execute(_END_LINES, arguments)).scalars())
-
-    async def advance(self, quote_id: UUID, *, ended: int, offers: int, closing: QuoteStatus) -> Progress:
-        arguments = {"quote": quote_id, "ended": ended, "made": offers, "closing": closing}
-        row = (await self._connection.execute(_ADVANCE, arguments)).one()
-        return Progress(status=QuoteStatus(row.status), last_event=row.last_event, offers=row.offers)
+        row = (await self._connection.execute(_END_LINES, arguments)).first()
+        if row is None:
+            return None
+        return Progress(
+            moved=frozenset(row.ids or ()),
+            status=QuoteStatus(row.status),
+            last_event=row.last_event,
+            offers=row.offers,
+        )
 
     async def add_offers(self, new_offers: Sequence[NewOffer], now: datetime) -> None:
         rows = [

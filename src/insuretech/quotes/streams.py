@@ -34,6 +34,12 @@ _RETRY = b"retry: 1000\n\n"
 _COMMENT = b":\n\n"
 
 
+class Told(msgspec.Struct, frozen=True):
+    """Events of one commit, at least one, in order."""
+
+    events: tuple[QuoteEvent, ...]
+
+
 class Behind(msgspec.Struct, frozen=True):
     """Told to streams: the table holds events up to this number."""
 
@@ -51,9 +57,9 @@ class QuoteStreams:
         self._open: Tally[UUID] = Tally()
 
     def tell(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None:
-        """Hand committed events to whoever listens here."""
-        for event in events:
-            self._hub.publish(_channel(quote_id), event)
+        """Hand events of one commit to whoever listens here."""
+        if events:
+            self._hub.publish(_channel(quote_id), Told(tuple(events)))
 
     async def stream(self, quote_id: UUID, after: int, language: Language) -> AsyncIterator[bytes]:
         """Events numbered above ``after`` as server-sent events, ending with the last one of the quote."""
@@ -61,11 +67,11 @@ class QuoteStreams:
             yield _RETRY
             why, message = "start", LAGGED
             while message is not CLOSED:
-                for event in await self._news(quote_id, after, message, why):
-                    yield self._views.event(event, language)
-                    after = event.sequence
-                    if event.kind == "completed":
+                if events := await self._news(quote_id, after, message, why):
+                    yield b"".join(self._views.event(event, language) for event in events)
+                    if events[-1].kind == "completed":
                         return
+                    after = events[-1].sequence
                 why = "catch_up"
                 message = await subscription.next(self._heartbeat)
                 if message is None:
@@ -74,11 +80,9 @@ class QuoteStreams:
     async def _news(self, quote_id: UUID, after: int, message: object, why: str) -> Sequence[QuoteEvent]:
         """What a message of the hub brings beyond ``after``; read from the table where it leaves a gap."""
         match message:
-            case QuoteEvent() if message.sequence == after + 1:
-                return [message]
-            case QuoteEvent() if message.sequence <= after:
-                return []
-            case Behind() if message.last_event <= after:
+            case Told(events) if events[0].sequence <= after + 1:
+                return [event for event in events if event.sequence > after]
+            case Behind(last_event) if last_event <= after:
                 return []
             case None:
                 return []

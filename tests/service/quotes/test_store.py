@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from insuretech.quotes.ports import (
     Progress,
     Quote,
     QuoteEvent,
+    Store,
     Transaction,
 )
 from insuretech.quotes.queries import ProductCache
@@ -56,6 +58,13 @@ def ending(of: Line, outcome: LineStatus, before: LineStatus = LineStatus.SENT) 
     return Ending(line_id=of.id, insurer=of.insurer, before=before, outcome=outcome, reason=None)
 
 
+async def moved(store: Store, of: Quote, *endings: Ending) -> set[UUID]:
+    """The lines that ended."""
+    progress = await store.end_lines(of.id, endings, QuoteStatus.COMPLETED, NOW)
+    assert progress is not None
+    return set(progress.moved)
+
+
 def an_offer(of: Line, quote_id: object, **changes: object) -> NewOffer:
     """An offer on a line."""
     offer = NewOffer(
@@ -83,7 +92,7 @@ async def test_a_quote_comes_back_as_it_was_kept(store: Transaction) -> None:
 async def test_a_step_is_taken_once(store: Transaction) -> None:
     """Two processes that end the same line would count it twice and complete the quote too early."""
     engine = new_id()
-    _, [one, two] = await kept(store, "one", "two", engine=engine)
+    new, [one, two] = await kept(store, "one", "two", engine=engine)
     async with store() as transaction:
         ids = [one.id, two.id]
         assert await transaction.mark(ids, LineStatus.QUEUED, LineStatus.SENT, engine) == set(ids)
@@ -91,8 +100,8 @@ async def test_a_step_is_taken_once(store: Transaction) -> None:
         assert await transaction.mark(ids, LineStatus.SENT, LineStatus.PENDING, new_id()) == set()
     endings = [ending(one, LineStatus.DECLINED), ending(two, LineStatus.OFFERED, LineStatus.PENDING)]
     async with store() as transaction:
-        assert await transaction.end_lines(endings, NOW) == {one.id}
-        assert await transaction.end_lines(endings, NOW) == set()
+        assert await moved(transaction, new, *endings) == {one.id}
+        assert await moved(transaction, new, *endings) == set()
         found = await transaction.line(one.id)
         assert found is not None
         assert found.status is LineStatus.DECLINED
@@ -100,20 +109,27 @@ async def test_a_step_is_taken_once(store: Transaction) -> None:
 
 async def test_events_are_numbered_without_gaps_to_the_last(store: Transaction) -> None:
     """A resumed stream would skip an event or never end."""
-    new, _ = await kept(store, "one", "two", "three")
+    new, [one, two, three] = await kept(store, "one", "two", "three")
+    queued, closing = LineStatus.QUEUED, QuoteStatus.EXPIRED
     async with store() as transaction:
-        first = await transaction.advance(new.id, ended=2, offers=1, closing=QuoteStatus.COMPLETED)
-        assert first == Progress(status=QuoteStatus.COLLECTING, last_event=2, offers=1)
-        last = await transaction.advance(new.id, ended=1, offers=1, closing=QuoteStatus.COMPLETED)
-        assert last == Progress(status=QuoteStatus.COMPLETED, last_event=4, offers=2)
+        two_of_them = [ending(one, LineStatus.UNAVAILABLE, queued), ending(two, LineStatus.OFFERED, queued)]
+        first = await transaction.end_lines(new.id, two_of_them, closing, NOW)
+        assert first == Progress(
+            moved=frozenset({one.id, two.id}), status=QuoteStatus.COLLECTING, last_event=2, offers=1
+        )
+        again = await transaction.end_lines(new.id, two_of_them, closing, NOW)
+        assert again == Progress(moved=frozenset(), status=QuoteStatus.COLLECTING, last_event=2, offers=1)
+        last = await transaction.end_lines(new.id, [ending(three, LineStatus.OFFERED, queued)], closing, NOW)
+        assert last == Progress(moved=frozenset({three.id}), status=closing, last_event=4, offers=2)
+        assert await transaction.end_lines(new.id, two_of_them, closing, NOW) is None
 
 
 async def test_a_quote_without_lines_is_closed_by_nothing(store: Transaction) -> None:
     """A product without connected insurers would collect for ever."""
     new, _ = await kept(store)
     async with store() as transaction:
-        closed = await transaction.advance(new.id, ended=0, offers=0, closing=QuoteStatus.COMPLETED)
-    assert closed == Progress(status=QuoteStatus.COMPLETED, last_event=1, offers=0)
+        closed = await transaction.end_lines(new.id, [], QuoteStatus.COMPLETED, NOW)
+    assert closed == Progress(moved=frozenset(), status=QuoteStatus.COMPLETED, last_event=1, offers=0)
 
 
 async def test_nothing_of_a_failed_transaction_stays(store: Transaction) -> None:
@@ -181,22 +197,21 @@ async def test_a_retired_engine_hands_back_what_is_unfinished(store: Transaction
     engine = new_id()
     async with store() as transaction:
         await transaction.beat(engine, 60)
-    _, [done, open_one] = await kept(store, "one", "two", engine=engine)
+    new, [done, open_one] = await kept(store, "one", "two", engine=engine)
     async with store() as transaction:
-        await transaction.end_lines([ending(done, LineStatus.UNAVAILABLE, LineStatus.QUEUED)], NOW)
+        await moved(transaction, new, ending(done, LineStatus.UNAVAILABLE, LineStatus.QUEUED))
         await transaction.retire(engine)
         assert [each.id for each in await transaction.claim(new_id(), 10, LONG_AGO)] == [open_one.id]
 
 
 async def test_only_the_first_late_answer_of_a_given_up_line_is_kept(store: Transaction) -> None:
     """An answered line would be marked late, or the statistics of lateness show the last repetition."""
-    _, [answered, given_up] = await kept(store, "one", "two")
+    new, [answered, given_up] = await kept(store, "one", "two")
     late = LateAnswer(outcome=LineStatus.OFFERED, premium=Money(Decimal("1.00")))
     async with store() as transaction:
         queued = LineStatus.QUEUED
-        await transaction.end_lines(
-            [ending(answered, LineStatus.DECLINED, queued), ending(given_up, LineStatus.TIMED_OUT, queued)], NOW
-        )
+        declined, timed_out = LineStatus.DECLINED, LineStatus.TIMED_OUT
+        await moved(transaction, new, ending(answered, declined, queued), ending(given_up, timed_out, queued))
         assert not await transaction.keep_late(answered.id, late, NOW)
         assert await transaction.keep_late(given_up.id, late, NOW)
         assert not await transaction.keep_late(given_up.id, late, NOW)

@@ -171,6 +171,12 @@ class Heard:
     data: Any
 
 
+def _read(block: str) -> Heard | None:
+    """One event of a stream; None for a comment or a setting."""
+    fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
+    return Heard(fields["id"], fields["event"], msgspec.json.decode(fields["data"])) if "event" in fields else None
+
+
 @dataclass
 class OpenStream:
     """Speaks ASGI with the application, as httpx's transport waits for the whole body."""
@@ -187,6 +193,7 @@ class OpenStream:
         self._started = asyncio.Event()
         self._gone = asyncio.Event()
         self._asked = False
+        self._heard: list[Heard] = []
         path, _, query = self.path.partition("?")
         scope: Any = {
             "type": "http",
@@ -243,11 +250,12 @@ class OpenStream:
 
     async def next(self, limit: float = 5.0) -> Heard | None:
         """The next event, or None at the end."""
-        while (piece := await self.chunk(limit)) is not None:
-            fields = dict(line.split(": ", 1) for line in piece.decode().strip().split("\n") if ": " in line)
-            if "event" in fields:
-                return Heard(fields["id"], fields["event"], msgspec.json.decode(fields["data"]))
-        return None
+        while not self._heard:
+            piece = await self.chunk(limit)
+            if piece is None:
+                return None
+            self._heard += [heard for block in piece.decode().split("\n\n") if (heard := _read(block)) is not None]
+        return self._heard.pop(0)
 
     async def rest(self, limit: float = 5.0) -> list[Heard]:
         """Every event until the stream ends."""

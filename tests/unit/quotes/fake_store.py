@@ -111,24 +111,27 @@ class FakeStore:
             self._set_status(name, after)
         return moved
 
-    async def end_lines(self, endings: Sequence[Ending], now: datetime) -> set[UUID]:  # noqa: ARG002
-        moved = set()
-        for ending in endings:
-            if self.tables.lines[ending.line_id].status is ending.before:
-                self._set_status(ending.line_id, ending.outcome)
-                self.tables.reasons[ending.line_id] = ending.reason
-                moved.add(ending.line_id)
-        return moved
-
-    async def advance(self, quote_id: UUID, *, ended: int, offers: int, closing: QuoteStatus) -> Progress:
+    async def end_lines(
+        self,
+        quote_id: UUID,
+        endings: Sequence[Ending],
+        closing: QuoteStatus,
+        now: datetime,  # noqa: ARG002
+    ) -> Progress | None:
         row = copy(self.tables.quotes[quote_id])
+        if row.status is not QuoteStatus.COLLECTING:
+            return None
+        moved = {each.line_id: each for each in endings if self.tables.lines[each.line_id].status is each.before}
+        for ending in moved.values():
+            self._set_status(ending.line_id, ending.outcome)
+            self.tables.reasons[ending.line_id] = ending.reason
         self.tables.quotes[quote_id] = row
-        last = row.open_lines == ended
-        row.open_lines -= ended
-        row.offers += offers
-        row.last_event += ended + last
+        last = row.open_lines == len(moved)
+        row.open_lines -= len(moved)
+        row.offers += sum(ending.outcome is LineStatus.OFFERED for ending in moved.values())
+        row.last_event += len(moved) + last
         row.status = closing if last else row.status
-        return Progress(status=row.status, last_event=row.last_event, offers=row.offers)
+        return Progress(moved=frozenset(moved), status=row.status, last_event=row.last_event, offers=row.offers)
 
     async def add_offers(self, offers: Sequence[NewOffer], now: datetime) -> None:  # noqa: ARG002
         for offer in offers:
