@@ -66,9 +66,9 @@ async def _compare(
 ) -> Figure:
     ours, limit, latencies, start = [], [], [], 0
     for turn in range(rounds + 1):
-        run = await load.drive(
-            market.port, sender(await requests(http, orders, consents)), connections=CLIENTS, wanted=201
-        )
+        waiting = await requests(http, orders, consents)
+        await settled(market)
+        run = await load.drive(market.port, sender(waiting), connections=CLIENTS, wanted=201)
         if run.failures:
             raise RuntimeError(f"placing orders: {run.failures[0][:500]!r}")
         await settled(market)
@@ -165,6 +165,7 @@ async def settled(market: RunningMarketplace) -> None:
         ((moving,),) = await market.rows(
             "select (select count(*) from orders.orders where status in ('created', 'confirming_price'))"
             " + (select count(*) from orders.outbox where published_at is null)"
+            " + (select count(*) from quotes.outbox where published_at is null)"
         )
         if not moving:
             return
