@@ -11,6 +11,7 @@ from collections import Counter as Tally
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from functools import partial
 from time import perf_counter
 
 import structlog
@@ -97,40 +98,39 @@ class Saga:
                     await still_there()
                     await self._free_dead(worker)
                     looked = perf_counter()
-                if await self.take_up(worker) < self._per_insurer:
+                if not await self.take_up(worker):
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._interval):
                             await self._wake.wait()
 
-    async def take_up(self, worker: int) -> int:
-        """Start on what is due and there is room for, at most ``per_insurer`` orders; how many."""
-        room = self._parallel - len(self._tasks)
+    async def take_up(self, worker: int) -> bool:
+        """Start on what is due and there is room for; False when there was less than there was room."""
         full = [insurer for insurer, count in self._busy.items() if count >= self._per_insurer]
-        self._starved = room <= self._per_insurer or bool(full)
-        if room <= 0:
-            return 0
+        shares = [self._per_insurer - count for count in self._busy.values() if count < self._per_insurer]
+        limit = min([self._parallel - len(self._tasks), self._per_insurer, *shares])
+        self._starved = bool(full) or limit <= 0
+        if limit <= 0:
+            return False
         async with self._transaction() as store:
-            taken = await store.claim(
-                worker, self._clock.now(), lease=self._lease, limit=min(room, self._per_insurer), busy_insurers=full
-            )
+            taken = await store.claim(worker, self._clock.now(), lease=self._lease, limit=limit, busy_insurers=full)
         for purchase in taken:
+            self._busy[_asked(purchase)] += 1
             task = asyncio.create_task(self._work(purchase))
             self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(partial(self._ended, _asked(purchase)))
         IN_HAND.set(len(self._tasks))
-        return len(taken)
+        return len(taken) == limit
 
     async def drain(self, worker: int = 0) -> None:
         """Do everything that is due now and what follows from it at once; for tests and commands."""
         while await self.take_up(worker) or self._tasks:
             await asyncio.gather(*self._tasks)
+            await asyncio.sleep(0)
 
     async def _work(self, purchase: Purchase) -> None:
         continue_trace(purchase.order.id.hex)
         order = purchase.order
         step = next_step(purchase, self._clock.now())
-        asking = order.insurer if order.status in ASKS_INSURER else ""
-        self._busy[asking] += asking != ""
         try:
             if step is None:
                 await self._store(purchase, Change(purchase=purchase))
@@ -142,8 +142,6 @@ class Saga:
             STEPS.labels(step or "none", "failed").inc()
             log.exception("order.step_failed", order_id=str(order.id), step=step, status=order.status.value)
             await self._postpone(purchase)
-        finally:
-            self._busy[asking] -= asking != ""
 
     async def _do(self, purchase: Purchase, step: Step) -> None:
         started = perf_counter()
@@ -190,8 +188,9 @@ class Saga:
             FREED.inc(freed)
             log.info("orders.taken_over", orders=freed)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, asked: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._busy[asked] -= 1
         IN_HAND.set(len(self._tasks))
         if self._starved:
             self.wake()
@@ -211,6 +210,11 @@ def new_verification_code() -> str:
     """Sixteen signs nobody can guess or mistake for one another, in groups of four."""
     signs = [secrets.choice("23456789ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(16)]
     return "-".join("".join(signs[start : start + 4]) for start in range(0, 16, 4))
+
+
+def _asked(purchase: Purchase) -> str:
+    """Whose share of the workers a purchase takes: its insurer's, or that of all the rest."""
+    return purchase.order.insurer if purchase.order.status in ASKS_INSURER else ""
 
 
 def _count(before: Purchase, kept: Purchase) -> None:
