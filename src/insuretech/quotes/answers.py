@@ -60,8 +60,7 @@ async def end_lines(store: Store, quote: Quote, ended: Sequence[Ended], now: dat
         return []
     offers = {step.line.id: _new_offer(step.line, step.verdict.offered) for step in steps if step.verdict.offered}
     events = _live_events(steps, offers, progress)
-    await store.add_offers(list(offers.values()), now)
-    await store.add_events(quote.id, events)
+    await store.add_offers(quote.id, list(offers.values()), events, now)
     await store.publish(_facts(quote, steps, offers, events), now)
     return events
 
@@ -89,7 +88,7 @@ async def revise_offer(store: Store, quote: Quote, line: Line, verdict: Verdict,
         return False
     await store.keep_offer(kept.id, kept.cycle.repriced())
     offer = _new_offer(line, offered)
-    await store.add_offers([offer], now)
+    await store.add_offers(quote.id, [offer], [], now)
     await store.publish([_offer_received(quote, offer)], now)
     return True
 

@@ -167,9 +167,11 @@ class Store(Protocol):
         """
         ...
 
-    async def add_offers(self, offers: Sequence[NewOffer], now: datetime) -> None: ...
-
-    async def add_events(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None: ...
+    async def add_offers(
+        self, quote_id: UUID, offers: Sequence[NewOffer], events: Sequence[QuoteEvent], now: datetime
+    ) -> None:
+        """Keep what a quote has come to: free offers, and the events its live stream tells."""
+        ...
 
     async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:
         """Keep the first answer that came after we had given up; False when there was one already."""

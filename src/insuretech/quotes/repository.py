@@ -33,7 +33,7 @@ from insuretech.quotes.ports import (
 )
 from insuretech.quotes.queries import ProductCache
 from insuretech.quotes.questions import KnownProduct
-from insuretech.quotes.tables import callbacks, engines, events, lines, messaging, offers, products, quotes
+from insuretech.quotes.tables import callbacks, engines, lines, messaging, offers, products, quotes
 
 KEPT_FOR = timedelta(days=90)
 """How long a quote nobody ordered on is kept after it expired, its encrypted answers with it."""
@@ -53,7 +53,7 @@ _KEYS = IdempotencyKeys(messaging.idempotency_keys)
 _ON_SALE = sa.select(products.c.version, products.c.revision).where(
     products.c.code == sa.bindparam("code"), products.c.on_sale
 )
-_ADD_QUOTE, _ADD_LINE, _ADD_OFFER, _ADD_EVENT = (sa.insert(table) for table in (quotes, lines, offers, events))
+_ADD_QUOTE, _ADD_LINE = sa.insert(quotes), sa.insert(lines)
 _MARK = sa.text(
     """
     update quotes.lines set status = :after
@@ -86,6 +86,22 @@ _END_LINES = sa.text(
     returning quotes.status, quotes.last_event, quotes.offers, counted.ids
     """
 )
+_ADD_OFFERS = sa.text(
+    """
+    with made as (
+        insert into quotes.offers
+            (id, quote_id, line_id, insurer, offer_number, premium, currency, status, created_at, expires_at)
+        select id, :quote, line_id, insurer, offer_number, amount, currency, 'active', :now, expires_at
+        from unnest(
+            cast(:ids as uuid[]), cast(:lines as uuid[]), cast(:insurers as text[]), cast(:numbers as text[]),
+            cast(:amounts as numeric[]), cast(:currencies as text[]), cast(:expire_at as timestamptz[])
+        ) as o (id, line_id, insurer, offer_number, amount, currency, expires_at)
+    )
+    insert into quotes.quote_events (quote_id, sequence, event)
+    select :quote, sequence, event
+    from unnest(cast(:sequences as bigint[]), cast(:events as bytea[])) as e (sequence, event)
+    """
+).bindparams(sa.bindparam("quote", type_=pg.UUID(as_uuid=True)), sa.bindparam("now", type_=sa.DateTime(timezone=True)))
 
 
 class QuoteStore:
@@ -172,27 +188,23 @@ class QuoteStore:
             offers=row.offers,
         )
 
-    async def add_offers(self, new_offers: Sequence[NewOffer], now: datetime) -> None:
-        rows = [
-            {
-                **{name: getattr(offer, name) for name in NewOffer.__struct_fields__ if name != "premium"},
-                "premium": offer.premium.amount,
-                "currency": offer.premium.currency,
-                "status": OfferStatus.ACTIVE,
-                "created_at": now,
-            }
-            for offer in new_offers
-        ]
-        if rows:
-            await self._connection.execute(_ADD_OFFER, rows)
-
-    async def add_events(self, quote_id: UUID, new_events: Sequence[QuoteEvent]) -> None:
-        rows = [
-            {"quote_id": quote_id, "sequence": event.sequence, "event": msgspec.json.encode(event)}
-            for event in new_events
-        ]
-        if rows:
-            await self._connection.execute(_ADD_EVENT, rows)
+    async def add_offers(
+        self, quote_id: UUID, new_offers: Sequence[NewOffer], new_events: Sequence[QuoteEvent], now: datetime
+    ) -> None:
+        arguments = {
+            "quote": quote_id,
+            "now": now,
+            "ids": [offer.id for offer in new_offers],
+            "lines": [offer.line_id for offer in new_offers],
+            "insurers": [offer.insurer for offer in new_offers],
+            "numbers": [offer.offer_number for offer in new_offers],
+            "amounts": [offer.premium.amount for offer in new_offers],
+            "currencies": [offer.premium.currency for offer in new_offers],
+            "expire_at": [offer.expires_at for offer in new_offers],
+            "sequences": [event.sequence for event in new_events],
+            "events": [msgspec.json.encode(event) for event in new_events],
+        }
+        await self._connection.execute(_ADD_OFFERS, arguments)
 
     async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:
         amount = late.premium.amount if late.premium else None

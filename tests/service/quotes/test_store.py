@@ -222,7 +222,7 @@ async def test_offers_are_kept_with_their_life_cycle(store: Transaction) -> None
     new, [only] = await kept(store, "one")
     offer, order = an_offer(only, new.id), new_id()
     async with store() as transaction:
-        await transaction.add_offers([offer], NOW)
+        await transaction.add_offers(new.id, [offer], [], NOW)
         found = await transaction.offer(offer.id)
         assert found is not None
         assert (found.premium, found.offer_number, found.cycle.status) == (offer.premium, "N-1", OfferStatus.ACTIVE)
@@ -239,11 +239,11 @@ async def test_a_line_has_one_current_offer(store: Transaction) -> None:
     new, [only] = await kept(store, "one")
     old, fresh = an_offer(only, new.id), an_offer(only, new.id, offer_number="N-2")
     async with store() as transaction:
-        await transaction.add_offers([old], NOW)
+        await transaction.add_offers(new.id, [old], [], NOW)
         found = await transaction.offer(old.id)
         assert found is not None
         await transaction.keep_offer(old.id, found.cycle.repriced())
-        await transaction.add_offers([fresh], NOW)
+        await transaction.add_offers(new.id, [fresh], [], NOW)
         current = await transaction.offer_of_line(only.id)
         assert current is not None
         assert current.id == fresh.id
@@ -255,7 +255,7 @@ async def test_only_free_offers_past_their_time_expire(store: Transaction) -> No
     free, held = an_offer(one, new.id), an_offer(two, new.id)
     later = an_offer(three, new.id, expires_at=NOW + timedelta(hours=3))
     async with store() as transaction:
-        await transaction.add_offers([free, held, later], NOW)
+        await transaction.add_offers(new.id, [free, held, later], [], NOW)
         found = await transaction.offer(held.id)
         assert found is not None
         await transaction.keep_offer(held.id, found.cycle.reserved(new_id(), NOW))
@@ -314,8 +314,8 @@ async def test_old_quotes_are_forgotten_unless_something_was_bought(store: Trans
     offer = an_offer(of_bought, bought.id)
     event = QuoteEvent(sequence=1, kind="completed", data=AllEnded(status=QuoteStatus.COMPLETED, offers=0))
     async with store() as transaction:
-        await transaction.add_events(left.id, [event])
-        await transaction.add_offers([offer], NOW)
+        await transaction.add_offers(left.id, [], [event], NOW)
+        await transaction.add_offers(bought.id, [offer], [], NOW)
         found = await transaction.offer(offer.id)
         assert found is not None
         await transaction.keep_offer(offer.id, found.cycle.reserved(new_id(), NOW).consumed(new_id()))

@@ -133,12 +133,16 @@ class FakeStore:
         row.status = closing if last else row.status
         return Progress(moved=frozenset(moved), status=row.status, last_event=row.last_event, offers=row.offers)
 
-    async def add_offers(self, offers: Sequence[NewOffer], now: datetime) -> None:  # noqa: ARG002
+    async def add_offers(
+        self,
+        quote_id: UUID,
+        offers: Sequence[NewOffer],
+        events: Sequence[QuoteEvent],
+        now: datetime,  # noqa: ARG002
+    ) -> None:
         for offer in offers:
             fields = {name: getattr(offer, name) for name in NewOffer.__struct_fields__ if name != "expires_at"}
             self.tables.offers[offer.id] = KeptOffer(**fields, cycle=Offer(OfferStatus.ACTIVE, offer.expires_at))
-
-    async def add_events(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None:
         self.tables.events[quote_id] = [*self.tables.events.get(quote_id, []), *events]
 
     async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:  # noqa: ARG002
