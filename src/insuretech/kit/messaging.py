@@ -141,6 +141,22 @@ async def first_receipt(connection: AsyncConnection, inbox: sa.Table, consumer: 
     return bool(result.rowcount)
 
 
+async def first_receipts(
+    connection: AsyncConnection, inbox: sa.Table, consumer: str, event_ids: Sequence[UUID]
+) -> set[UUID]:
+    """Note the receipt of several; those that this consumer has not had before."""
+    result = await connection.execute(_receipts(inbox), {"consumer": consumer, "event_ids": list(event_ids)})
+    return set(result.scalars())
+
+
+@cache
+def _receipts(inbox: sa.Table) -> sa.Insert:
+    ids = sa.func.unnest(sa.bindparam("event_ids", type_=pg.ARRAY(pg.UUID(as_uuid=True))))
+    told = sa.select(sa.bindparam("consumer", type_=sa.Text), ids)
+    receipts = pg.insert(inbox).from_select(["consumer", "event_id"], told)
+    return receipts.on_conflict_do_nothing().returning(inbox.c.event_id)
+
+
 @cache
 def _receipt(inbox: sa.Table) -> sa.Insert:
     """Made once: building a statement costs more than running it, and every event runs this one."""

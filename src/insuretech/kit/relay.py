@@ -9,6 +9,8 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import asyncpg
@@ -21,7 +23,7 @@ from sqlalchemy.dialects import postgresql as pg
 from insuretech.kit.db import Database
 from insuretech.kit.events import Envelope
 from insuretech.kit.ids import new_id
-from insuretech.kit.messaging import MessagingTables, Reaction, first_receipt
+from insuretech.kit.messaging import MessagingTables, Reaction, first_receipt, first_receipts
 from insuretech.kit.tracing import continue_trace
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,8 @@ DEAD = Counter("insuretech_dead_letters_total", "Events given up on, by consumer
 WAITING = Gauge("insuretech_outbox_waiting", "Events read from the outbox and not yet delivered.", ["service"])
 
 _BATCH = 200
+_TOGETHER = 50
+"""Events that share a transaction at most: a long one makes others wait."""
 
 
 class LocalRelay:
@@ -136,12 +140,23 @@ class LocalRelay:
         return [Envelope(**{**row, "payload": msgspec.Raw(row["payload"])}) for row in rows]
 
     async def _deliver_key(self, envelopes: list[Envelope]) -> None:
-        for envelope in envelopes:
-            for reaction in self._by_type[envelope.type]:
-                await deliver(reaction, envelope, attempts=self._attempts, backoff=self._backoff)
+        for kind, following in groupby(envelopes, attrgetter("type")):
+            alike = list(following)
+            for reaction in self._by_type[kind]:
+                await self._deliver_alike(reaction, alike)
         ids = [envelope.id for envelope in envelopes]
         async with self._database.transaction() as connection:
             await connection.execute(self._published, {"ids": ids})
+
+
+    async def _deliver_alike(self, reaction: Reaction, envelopes: list[Envelope]) -> None:
+        """Events of one kind that follow each other: in one transaction if that works, else one by one."""
+        for start in range(0, len(envelopes), _TOGETHER):
+            some = envelopes[start : start + _TOGETHER]
+            if len(some) > 1 and await deliver_together(reaction, some):
+                continue
+            for envelope in some:
+                await deliver(reaction, envelope, attempts=self._attempts, backoff=self._backoff)
 
 
 def _statements(outbox: sa.Table) -> tuple[sa.Select[Any], sa.Update]:
@@ -178,6 +193,31 @@ async def deliver(reaction: Reaction, envelope: Envelope, *, attempts: int, back
             return True
     await _bury(reaction, envelope, reason, attempts)
     return False
+
+
+async def deliver_together(reaction: Reaction, envelopes: Sequence[Envelope]) -> bool:
+    """Run one reaction on several events of one key in one transaction: a commit is what an event costs most.
+
+    False when that failed and nothing was done; which event is at fault shows when each is tried alone.
+    """
+    told = []
+    try:
+        async with reaction.database.transaction() as connection:
+            ids = [envelope.id for envelope in envelopes]
+            fresh = await first_receipts(connection, reaction.tables.inbox, reaction.consumer, ids)
+            for envelope in envelopes:
+                if envelope.id in fresh:
+                    continue_trace(envelope.trace_id)
+                    told.append(event := reaction.decode(envelope))
+                    await reaction.handle(connection, event, envelope)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the same happens again to the event alone
+        log.info("reaction.failed_together", consumer=reaction.consumer, error=type(error).__name__)
+        return False
+    DELIVERED.labels(reaction.consumer).inc(len(envelopes))
+    if reaction.after_commit is not None:
+        for event in told:
+            reaction.after_commit(event)
+    return True
 
 
 async def _react(reaction: Reaction, envelope: Envelope) -> None:

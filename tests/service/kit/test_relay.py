@@ -122,6 +122,22 @@ async def test_what_no_attempt_can_handle_goes_aside_with_its_reason_and_stops_n
     assert await town.unpublished() == 0
 
 
+async def test_one_bad_event_of_many_takes_none_with_it(town: Town) -> None:
+    """Otherwise events that share a transaction are lost, or take effect twice, with the one that cannot be handled."""
+
+    async def refuse_the_fifth(_: AsyncConnection, move: ResidentMoved) -> None:
+        if move.number == 5:
+            raise ValueError("no fives")
+
+    await town.publish(*all_moves(residents=2, each=12))
+    await town.relay(town.consumer(meddle=refuse_the_fifth)).drain()
+
+    rest = [number for number in range(12) if number != 5]
+    assert await town.seen() == {"r0": rest, "r1": rest}
+    assert sorted(town.committed) == sorted((f"r{who}", number) for who in range(2) for number in rest)
+    assert len(await dead_letters(town.database, messaging)) == 2
+
+
 async def test_dead_letters_are_replayed_in_the_order_they_occurred(town: Town) -> None:
     """Otherwise mending a consumer would not bring back what it missed, or bring it back upside down."""
     broken = True
