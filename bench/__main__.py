@@ -8,7 +8,7 @@ from time import monotonic
 
 import uvloop
 
-from bench import quoting, reads, report, stage, starting
+from bench import placing, quoting, reads, report, stage, starting
 from bench.report import Figure
 
 Measurement = Callable[[bool], Awaitable[list[Figure]]]
@@ -16,6 +16,10 @@ Measurement = Callable[[bool], Awaitable[list[Figure]]]
 
 async def _reads(quick: bool) -> list[Figure]:
     return await reads.measure(seconds=1.0 if quick else 3.0, rounds=1 if quick else 5)
+
+
+async def _placing(quick: bool) -> list[Figure]:
+    return await placing.measure(orders=100 if quick else 800, seconds=2 if quick else 5, rounds=1 if quick else 3)
 
 
 async def _quoting(quick: bool) -> list[Figure]:
@@ -32,6 +36,7 @@ async def _starting(quick: bool) -> list[Figure]:
 
 MEASUREMENTS: dict[str, Measurement] = {
     "reads": _reads,
+    "orders": _placing,
     "quotes": _quoting,
     "live": _live,
     "start": _starting,

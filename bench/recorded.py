@@ -1,13 +1,14 @@
 """The SQL of one placed order, as the database heard it, made into a script that pgbench runs again and again.
 
-PostgreSQL is told to log every statement of the role ``orders``; the transaction that claims the idempotency key is
-taken from the log with its parameters. What must be new in every transaction becomes a number that counts up; all
-else is repeated to the letter.
+PostgreSQL is told to log every statement of the role ``orders``; the one that writes an order and the one before it,
+which reads what is ordered, are taken from the log with their parameters. What must be new with every order becomes a
+number that counts up; all else is repeated to the letter.
 """
 
 import re
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from insuretech.kit.embedded_postgres import _binaries
@@ -28,19 +29,19 @@ class Statement:
 
 
 def placement(log: str) -> list[Statement]:
-    """The statements of the last transaction that placed an order."""
-    begun: dict[str, list[Statement]] = {}
-    found: list[Statement] = []
+    """The statements that placed the last order: what was wished for, and the order with all that belongs to it."""
+    heard: dict[str, list[Statement]] = {}
     for line in _records(log):
         process, kind, text = line["process"], line["kind"], line["text"].rstrip()
-        if text.startswith("statement: BEGIN"):
-            begun[process] = []
-        elif executed := _EXECUTE.match(text):
-            begun.setdefault(process, []).append(Statement(executed["sql"], {}))
-        elif kind == "DETAIL" and begun.get(process):
-            begun[process][-1].parameters.update(_parameters(text))
-        elif text.startswith("statement: COMMIT") and _places_an_order(begun.get(process, [])):
-            found = begun[process]
+        if executed := _EXECUTE.match(text):
+            heard.setdefault(process, []).append(Statement(executed["sql"], {}))
+        elif kind == "DETAIL" and heard.get(process):
+            heard[process][-1].parameters.update(_parameters(text))
+    found: list[Statement] = []
+    for statements in heard.values():
+        for read, written in pairwise(statements):
+            if "INSERT INTO orders.orders" in written.sql and "FROM orders.offers" in read.sql:
+                found = [read, written]
     if not found:
         raise RuntimeError("No order was placed while the database listened.")
     return found
@@ -58,26 +59,28 @@ def _parameters(text: str) -> dict[int, str | None]:
     }
 
 
-def _places_an_order(statements: list[Statement]) -> bool:
-    text = " ".join(statement.sql for statement in statements)
-    return "INSERT INTO orders.orders" in text and "INSERT INTO orders.idempotency_keys" in text
-
-
 def script(statements: list[Statement]) -> str:
-    """A pgbench script. The client's number and a counter give ids of their own to every transaction."""
-    placed = next(one for one in statements if "INSERT INTO orders.orders" in one.sql).parameters
-    claimed = next(one for one in statements if "INSERT INTO orders.idempotency_keys" in one.sql).parameters
-    told = next(one for one in statements if "INSERT INTO orders.outbox" in one.sql).parameters
+    """A pgbench script. The client's number and a counter give ids of their own to every order."""
+    _, placed = statements
+    values = placed.parameters
+    told, claimed = _selected(placed.sql, "outbox"), _selected(placed.sql, "idempotency_keys")
     new = {
-        str(placed[1]): numbered("1"),
-        str(placed[3]): numbered("2"),
-        str(told[1]): numbered("3"),
-        str(claimed[3]): f"{numbered('4')}::text",
-        str(claimed[7]): ":n",
+        str(values[1]): numbered("1"),
+        str(values[3]): numbered("2"),
+        str(values[told[0]]): numbered("3"),
+        str(values[claimed[2]]): f"{numbered('4')}::text",
     }
-    lines = [r"\set i :i + 1", r"\set n :start + :i * :clients + :client_id", "BEGIN ISOLATION LEVEL READ COMMITTED;"]
+    lines = [r"\set i :i + 1", r"\set n :start + :i * :clients + :client_id"]
     lines += [re.sub(r"\s+", " ", _filled_in(statement, new)) + ";" for statement in statements]
-    return "\n".join([*lines, "COMMIT;", ""])
+    return "\n".join([*lines, ""])
+
+
+def _selected(sql: str, table: str) -> list[int]:
+    """The numbers of the parameters that an ``INSERT … SELECT`` into a table takes, in the order of its columns."""
+    found = re.search(rf"INSERT INTO orders\.{table} \([^)]*\) SELECT (.*?)\s+FROM placed", sql, re.DOTALL)
+    if found is None:
+        raise RuntimeError(f"The statement that places an order writes no {table}.")
+    return [int(number) for number in re.findall(r"\$(\d+)", found[1])]
 
 
 def _filled_in(statement: Statement, new: dict[str, str]) -> str:
