@@ -226,11 +226,13 @@ class QuoteDesk:
             raise CallbackNotGenuine
         digest = sha256(body).digest()
         async with self.transaction() as store:
-            line = await store.line(reference)
-            known = line is not None and line.insurer == insurer
-            fresh = known and await store.open_callback(reference, digest, self.clock.now())
-        CALLBACKS.labels(insurer, "fresh" if fresh else "repeated" if known else "not_ours").inc()
-        if line is not None and fresh:
+            noted = await store.note_callback(insurer, reference, digest, self.clock.now())
+        if noted is None:
+            CALLBACKS.labels(insurer, "not_ours").inc()
+            return
+        line, fresh = noted
+        CALLBACKS.labels(insurer, "fresh" if fresh else "repeated").inc()
+        if fresh:
             self.engine.notice(line, digest)
 
 

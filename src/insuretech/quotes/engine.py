@@ -345,16 +345,16 @@ class Engine:
         working = self._working.get(line.id)
         if working is not None:
             working.woken.set()
-        if self._looking_up >= 2 * self._settings.look_ups:
+        elif self._looking_up < 2 * self._settings.look_ups:
+            self._looking_up += 1
+            self._spawn(self._follow(line, digest))
+        else:
             log.warning("callback.left_alone", insurer=line.insurer)
-            return
-        self._looking_up += 1
-        self._spawn(self._follow(line, digest, ask=working is None))
 
-    async def _follow(self, line: Line, digest: bytes, *, ask: bool) -> None:
+    async def _follow(self, line: Line, digest: bytes) -> None:
         try:
             async with self._look_ups:
-                if not ask or await self._look_up(line):
+                if await self._look_up(line) and LINES.is_final(line.status):
                     async with self._transaction() as store:
                         await store.close_callback(line.id, digest, self._clock.now())
         finally:

@@ -177,8 +177,6 @@ class Store(Protocol):
         """Keep the first answer that came after we had given up; False when there was one already."""
         ...
 
-    async def line(self, line_id: UUID) -> Line | None: ...
-
     async def quotes(self, quote_ids: Collection[UUID]) -> Mapping[UUID, Quote]: ...
 
     # who asks
@@ -216,8 +214,14 @@ class Store(Protocol):
 
     # callbacks
 
-    async def open_callback(self, reference: UUID, digest: bytes, now: datetime) -> bool:
-        """Note a callback; False when the same one was handled before."""
+    async def note_callback(
+        self, insurer: str, reference: UUID, digest: bytes, now: datetime
+    ) -> tuple[Line, bool] | None:
+        """Note a genuine callback: the line it speaks of, and False when the same was handled before.
+
+        None when this insurer was not asked under that reference. While a line is open its insurer is asked again
+        anyway, so that its callback counts as handled at once.
+        """
         ...
 
     async def close_callback(self, reference: UUID, digest: bytes, now: datetime) -> None: ...

@@ -102,6 +102,20 @@ _ADD_OFFERS = sa.text(
     from unnest(cast(:sequences as bigint[]), cast(:events as bytea[])) as e (sequence, event)
     """
 ).bindparams(sa.bindparam("quote", type_=pg.UUID(as_uuid=True)), sa.bindparam("now", type_=sa.DateTime(timezone=True)))
+_NOTE_CALLBACK = sa.text(
+    """
+    with line as (
+        select id, quote_id, insurer, status, deadline from quotes.lines where id = :reference and insurer = :insurer
+    ),
+    noted as (
+        insert into quotes.callbacks as known (reference, digest, received_at, handled_at)
+        select id, :digest, :now, case when status in ('queued', 'sent', 'pending') then :now end from line
+        on conflict (reference, digest) do update set received_at = :now where known.handled_at is null
+        returning reference
+    )
+    select line.*, exists (select from noted) as fresh from line
+    """
+).bindparams(sa.bindparam("now", type_=sa.DateTime(timezone=True)))
 
 
 class QuoteStore:
@@ -216,10 +230,6 @@ class QuoteStore:
         )
         return bool((await self._connection.execute(statement)).rowcount)
 
-    async def line(self, line_id: UUID) -> Line | None:
-        row = (await self._connection.execute(sa.select(*_OF_LINE).where(lines.c.id == line_id))).first()
-        return None if row is None else _line(row)
-
     async def quotes(self, quote_ids: Collection[UUID]) -> Mapping[UUID, Quote]:
         rows = await self._connection.execute(sa.select(quotes).where(quotes.c.id.in_(list(quote_ids))))
         return {row.id: _quote(row) for row in rows}
@@ -283,14 +293,12 @@ class QuoteStore:
 
     # ------------------------------------------------------------ callbacks
 
-    async def open_callback(self, reference: UUID, digest: bytes, now: datetime) -> bool:
-        statement = pg.insert(callbacks).values(reference=reference, digest=digest, received_at=now)
-        statement = statement.on_conflict_do_update(
-            index_elements=["reference", "digest"],
-            set_={"received_at": now},
-            where=callbacks.c.handled_at.is_(None),
-        )
-        return bool((await self._connection.execute(statement)).rowcount)
+    async def note_callback(
+        self, insurer: str, reference: UUID, digest: bytes, now: datetime
+    ) -> tuple[Line, bool] | None:
+        arguments = {"insurer": insurer, "reference": reference, "digest": digest, "now": now}
+        row = (await self._connection.execute(_NOTE_CALLBACK, arguments)).first()
+        return None if row is None else (_line(row), row.fresh)
 
     async def close_callback(self, reference: UUID, digest: bytes, now: datetime) -> None:
         statement = sa.update(callbacks).where(callbacks.c.reference == reference, callbacks.c.digest == digest)

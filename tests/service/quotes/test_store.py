@@ -85,8 +85,7 @@ async def test_a_quote_comes_back_as_it_was_kept(store: Transaction) -> None:
     new, [only] = await kept(store, "one")
     async with store() as transaction:
         assert await transaction.quotes({new.id, new_id()}) == {new.id: new}
-        assert await transaction.line(only.id) == only
-        assert await transaction.line(new_id()) is None
+        assert await transaction.claim(new_id(), 10, LONG_AGO) == [only]
 
 
 async def test_a_step_is_taken_once(store: Transaction) -> None:
@@ -102,9 +101,7 @@ async def test_a_step_is_taken_once(store: Transaction) -> None:
     async with store() as transaction:
         assert await moved(transaction, new, *endings) == {one.id}
         assert await moved(transaction, new, *endings) == set()
-        found = await transaction.line(one.id)
-        assert found is not None
-        assert found.status is LineStatus.DECLINED
+        assert await transaction.claim(new_id(), 10, LONG_AGO) == [msgspec.structs.replace(two, status=LineStatus.SENT)]
 
 
 async def test_events_are_numbered_without_gaps_to_the_last(store: Transaction) -> None:
@@ -270,13 +267,20 @@ async def test_only_free_offers_past_their_time_expire(store: Transaction) -> No
 
 async def test_a_callback_is_handled_once(store: Transaction) -> None:
     """A repeated callback would be followed every time, or one we failed to follow never again."""
-    reference, digest = new_id(), b"d" * 32
+    new, [asked, ended] = await kept(store, "one", "two")
     async with store() as transaction:
-        assert await transaction.open_callback(reference, digest, NOW)
-        assert await transaction.open_callback(reference, digest, NOW)
-        await transaction.close_callback(reference, digest, NOW)
-        assert not await transaction.open_callback(reference, digest, NOW)
-        assert await transaction.open_callback(reference, b"e" * 32, NOW)
+        await moved(transaction, new, ending(ended, LineStatus.TIMED_OUT, LineStatus.QUEUED))
+        after = msgspec.structs.replace(ended, status=LineStatus.TIMED_OUT)
+        digest = b"d" * 32
+        assert await transaction.note_callback("two", ended.id, digest, NOW) == (after, True)
+        assert await transaction.note_callback("two", ended.id, digest, NOW) == (after, True)
+        await transaction.close_callback(ended.id, digest, NOW)
+        assert await transaction.note_callback("two", ended.id, digest, NOW) == (after, False)
+        assert await transaction.note_callback("two", ended.id, b"e" * 32, NOW) == (after, True)
+        assert await transaction.note_callback("one", asked.id, digest, NOW) == (asked, True)
+        assert await transaction.note_callback("one", asked.id, digest, NOW) == (asked, False)
+        assert await transaction.note_callback("one", ended.id, digest, NOW) is None
+        assert await transaction.note_callback("one", new_id(), digest, NOW) is None
 
 
 async def test_products_change_and_go(store: Transaction) -> None:

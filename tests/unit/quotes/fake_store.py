@@ -151,9 +151,6 @@ class FakeStore:
         self.tables.late[line_id] = late
         return True
 
-    async def line(self, line_id: UUID) -> Line | None:
-        return self.tables.lines.get(line_id)
-
     async def quotes(self, quote_ids: Collection[UUID]) -> Mapping[UUID, Quote]:
         return {name: self.tables.quotes[name].quote for name in quote_ids if name in self.tables.quotes}
 
@@ -202,8 +199,20 @@ class FakeStore:
             await self.keep_offer(offer.id, offer.cycle.expired(now))
         return len(over[:limit])
 
-    async def open_callback(self, reference: UUID, digest: bytes, now: datetime) -> bool:  # noqa: ARG002
-        return not self.tables.callbacks.setdefault((reference, digest), False)
+    async def note_callback(
+        self,
+        insurer: str,
+        reference: UUID,
+        digest: bytes,
+        now: datetime,  # noqa: ARG002
+    ) -> tuple[Line, bool] | None:
+        line = self.tables.lines.get(reference)
+        if line is None or line.insurer != insurer:
+            return None
+        fresh = not self.tables.callbacks.get((reference, digest), False)
+        if fresh:
+            self.tables.callbacks[reference, digest] = line.status in UNFINISHED
+        return line, fresh
 
     async def close_callback(self, reference: UUID, digest: bytes, now: datetime) -> None:  # noqa: ARG002
         self.tables.callbacks[reference, digest] = True

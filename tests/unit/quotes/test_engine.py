@@ -301,8 +301,12 @@ async def test_a_callback_that_could_not_be_followed_stays_open(digest: bytes) -
         await stage.until_completed(quote)
         insurer.script = [InsurerUnavailable()]
         async with stage.database.transaction() as store:
-            assert await store.open_callback(lines[0].id, digest, NOW)
+            noted = await store.note_callback("one", lines[0].id, digest, NOW)
+            assert noted is not None
+            assert noted[1]
         engine.notice(stage.database.tables.lines[lines[0].id], digest)
         await asyncio.sleep(0.02)
         async with stage.database.transaction() as store:
-            assert await store.open_callback(lines[0].id, digest, NOW)
+            noted = await store.note_callback("one", lines[0].id, digest, NOW)
+            assert noted is not None
+            assert noted[1]

@@ -215,8 +215,6 @@ async def test_a_genuine_callback_is_followed_once(desk: Desk) -> None:
     body = str(line.id).encode()
     await desk.desk.hear_callback("one", body, "genuine")
     assert [noticed.id for noticed, _ in desk.engine.noticed] == [line.id]
-    async with desk.database.transaction() as store:
-        await store.close_callback(line.id, desk.engine.noticed[0][1], NOW)
     await desk.desk.hear_callback("one", body, "genuine")
     assert len(desk.engine.noticed) == 1
     assert created.id == line.quote_id
