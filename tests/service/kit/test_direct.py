@@ -1,0 +1,106 @@
+"""Statements run by the driver itself: the same rows, the same refusals, within a transaction and without."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from insuretech.kit.db import Database
+from insuretech.kit.direct import Direct
+
+_TABLE = sa.Table(
+    "things",
+    sa.MetaData(),
+    sa.Column("id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("amount", sa.Numeric(14, 2)),
+    sa.Column("at", sa.DateTime(timezone=True)),
+    sa.Column("data", sa.LargeBinary),
+    sa.Column("name", sa.Text),
+    prefixes=["temporary"],
+)
+_ADD = Direct(
+    sa.insert(_TABLE)
+    .values({column.name: sa.bindparam(column.name, type_=column.type) for column in _TABLE.c})
+    .returning(_TABLE.c.id)
+)
+_FIND = Direct(
+    sa.select(_TABLE)
+    .where(_TABLE.c.id == sa.bindparam("id"), _TABLE.c.name == sa.any_(sa.literal(["a", "b"], pg.ARRAY(sa.Text))))
+    .limit(1)
+)
+THING = {
+    "id": UUID(int=7),
+    "amount": Decimal("8697.22"),
+    "at": datetime(2026, 11, 22, 9, 0, tzinfo=UTC),
+    "data": b"\x00\xff",
+    "name": "a",
+}
+
+
+@pytest.fixture(params=["autocommit", "transaction"])
+async def connection(
+    request: pytest.FixtureRequest, database: Callable[[str], Database]
+) -> AsyncIterator[AsyncConnection]:
+    """A connection of either kind with an empty table."""
+    kept = database("orders")
+    if request.param == "autocommit":
+        async with kept.reading() as connection:
+            await connection.execute(sa.schema.CreateTable(_TABLE))
+            yield connection
+            await connection.invalidate()
+    else:
+        async with kept.engine.connect() as connection:
+            await connection.execute(sa.schema.CreateTable(_TABLE))
+            yield connection
+            await connection.rollback()
+
+
+async def test_what_is_written_is_read(connection: AsyncConnection) -> None:
+    """A value would change on its way past SQLAlchemy."""
+    added = await _ADD.first(connection, THING)
+    assert added is not None
+    assert added["id"] == THING["id"]
+    found = await _FIND.first(connection, {"id": THING["id"]})
+    assert found is not None
+    assert {**found} == THING
+    assert await _FIND.first(connection, {"id": UUID(int=8)}) is None
+
+
+def test_a_list_of_varying_length_is_refused() -> None:
+    """The statement would be compiled with a placeholder no database understands."""
+    with pytest.raises(TypeError):
+        Direct(sa.select(_TABLE).where(_TABLE.c.name.in_(["a", "b"])))
+
+
+async def test_null_is_null(connection: AsyncConnection) -> None:
+    """What is not known would become something."""
+    await _ADD.all(connection, {**THING, "amount": None})
+    found = await _FIND.first(connection, {"id": THING["id"]})
+    assert found is not None
+    assert found["amount"] is None
+
+
+async def test_a_constraint_that_forbids_it_is_told_in_one_way(connection: AsyncConnection) -> None:
+    """A caller would have to know which of the two ways its statement was run."""
+    await _ADD.all(connection, THING)
+    with pytest.raises(sa.exc.IntegrityError):
+        await _ADD.all(connection, THING)
+
+
+async def test_a_lost_connection_is_told_and_thrown_away(database: Callable[[str], Database]) -> None:
+    """After a restart of the database every request would meet the same dead connection."""
+    ping = Direct(sa.select(sa.literal_column("1").label("one")))
+    kept = database("orders")
+    async with kept.reading() as connection:
+        pid = (await connection.execute(sa.text("select pg_backend_pid()"))).scalar_one()
+        async with kept.reading() as other:
+            await other.execute(sa.text("select pg_terminate_backend(:pid)").bindparams(pid=pid))
+        with pytest.raises(ConnectionError):
+            await ping.all(connection, {})
+    async with kept.reading() as connection:
+        assert await ping.first(connection, {}) is not None
