@@ -47,7 +47,7 @@ class Purchase:
 
 @dataclass
 class PersistentBuyer:
-    """One purchase; ``patience`` is the seconds a single call is repeated for."""
+    """One purchase; ``patience`` is the seconds a single call is repeated for, the others how long one looks on."""
 
     http: httpx.AsyncClient
     history: History
@@ -55,7 +55,8 @@ class PersistentBuyer:
     counts: Counter[str]
     consents: dict[str, list[Json]]
     patience: float = 60.0
-    insurers_wait: float = 4.0
+    insurers_wait: float = 2.0
+    order_wait: float = 25.0
 
     async def buy(self, purchase: Purchase) -> None:
         """From the quote to wherever it leads; ``purchase`` is filled in as answers come."""
@@ -91,7 +92,7 @@ class PersistentBuyer:
 
     async def follow(self, path: str, own: dict[str, str]) -> str:
         """Do what the order's state asks of its buyer until it has ended."""
-        until = monotonic() + self.patience
+        until = monotonic() + self.order_wait
         plan = self.chance.choices(("pay", "decline", "walk away"), (88, 6, 6))[0]
         paying = False
         while monotonic() < until:
@@ -132,7 +133,7 @@ class PersistentBuyer:
         key = str(UUID(int=self.chance.getrandbits(128), version=4))
         headers = {**own, "Idempotency-Key": key}
         first = await self.send("POST", path, body, headers)
-        if self.chance.random() < 0.2:
+        if self.chance.random() < 0.2 and first.status_code < 300:  # a refusal had no effect and is not kept
             again = await self.send("POST", path, body, headers)
             self.counts["repeated although answered"] += 1
             assert (again.status_code, again.json()) == (first.status_code, first.json()), (first.text, again.text)

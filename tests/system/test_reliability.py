@@ -27,14 +27,14 @@ from tests.system.sandbox import Books, Sandbox, rubles
 
 SEED = int(os.environ.get("RELIABILITY_SEED", "20261122"))
 PURCHASES = int(os.environ.get("RELIABILITY_PURCHASES", "200"))
-AT_ONCE = 16
+AT_ONCE = 24
 QUIET_WITHIN = 120.0  # seconds
-LIVES = (150, 900)  # answers between a start and the next kill, so that a slow machine has its purchases too
+LIVES = (100, 450)  # answers between a start and the next kill, so that a slow machine has its purchases too
 
 SETTINGS = {
     "INSURETECH_INSURER_TIME_LIMIT": "30",  # longer than a kill and the start after it
     "INSURETECH_ISSUE_RECHECK": "0.5",
-    "INSURETECH_PAYMENT_DEADLINE": "30",
+    "INSURETECH_PAYMENT_DEADLINE": "20",
 }
 
 MOODS: dict[str, Json] = {
@@ -153,7 +153,7 @@ async def rehearsal(tmp_path: Path) -> AsyncIterator[Rehearsal]:
             sandbox = Sandbox(http)
             for insurer, mood in MOODS.items():
                 await sandbox.behave(insurer, **mood)
-            await sandbox.provider(notifications="duplicated", failure_rate=0.1, confirmation_s=40)
+            await sandbox.provider(notifications="duplicated", failure_rate=0.1, confirmation_s=20)
             with (tmp_path / "history.jsonl").open("w", encoding="utf-8", buffering=1) as file:
                 yield Rehearsal(market, http, History(file), random.Random(SEED))
 
