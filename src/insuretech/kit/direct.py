@@ -5,6 +5,7 @@ the program starts, and on an autocommit connection (``Database.reading``) async
 Within a transaction SQLAlchemy runs it as usual, since only it knows whether the transaction has begun.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,11 @@ class Direct:
         except _LOST as error:
             await connection.invalidate()
             raise ConnectionError(type(error).__name__) from error
+        except asyncio.CancelledError:
+            # The answer may still be on its way: nobody else may read it from this connection.
+            driver.terminate()
+            await connection.invalidate()
+            raise
         return rows
 
     async def first(self, connection: AsyncConnection, values: Mapping[str, Any]) -> Row | None:

@@ -74,8 +74,10 @@ def build(
     def told(purchase: Purchase) -> None:
         platform.live.publish(channel_of(purchase.order.id), purchase.order.status)
 
+    each = statements(database, terms_known)
     saga = Saga(
         transaction,
+        each,
         OutsideCalls(insurers, provider, policyholder),
         clock,
         Timing(payment_deadline=settings.payment_deadline, issue_recheck=settings.issue_recheck),
@@ -85,7 +87,7 @@ def build(
     )
     desk = Desk(
         transaction=transaction,
-        statements=statements(database, terms_known),
+        statements=each,
         offers=offers,
         provider=provider,
         vault=vault,

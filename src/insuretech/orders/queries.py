@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Text
 from insuretech.kit.db import Database
+from insuretech.kit.direct import Direct
 from insuretech.kit.problems import BadRequest
 from insuretech.orders.domain.books import BookEntry
 from insuretech.orders.domain.lifecycle import CancellationStatus, OrderStatus, PaymentStatus, PolicyStatus, Reason
@@ -22,15 +23,18 @@ from insuretech.orders.rows import columns_of_purchase, joined, purchase_of
 from insuretech.orders.tables import cancellations, orders, payments, policies, policyholders, products
 
 _PURCHASES = sa.select(*columns_of_purchase()).select_from(joined())
-_OWN = _PURCHASES.where(
-    orders.c.id == sa.bindparam("order_id", type_=orders.c.id.type), orders.c.owner == sa.bindparam("owner")
+_OWN = Direct(
+    _PURCHASES.where(
+        orders.c.id == sa.bindparam("order_id", type_=orders.c.id.type),
+        orders.c.owner == sa.bindparam("owner", type_=sa.Text),
+    )
 )
 
 
 async def own_order(database: Database, owner: str, order_id: UUID) -> Purchase | None:
     """One order of this owner."""
     async with database.reading() as connection:
-        row = (await connection.execute(_OWN, {"order_id": order_id, "owner": owner})).first()
+        row = await _OWN.first(connection, {"order_id": order_id, "owner": owner})
     return None if row is None else purchase_of(row)
 
 
@@ -42,7 +46,7 @@ async def own_orders(
     if cursor is not None:
         statement = statement.where(orders.c.id < _position(cursor))
     async with database.reading() as connection:
-        found = [purchase_of(row) for row in await connection.execute(statement)]
+        found = [purchase_of({**row}) for row in (await connection.execute(statement)).mappings()]
     page = found[:limit]
     return page, _cursor(page[-1].order.id) if len(found) > limit else None
 
@@ -66,8 +70,8 @@ async def own_policy(database: Database, owner: str, number: str) -> Purchase | 
         .limit(1)
     )
     async with database.reading() as connection:
-        row = (await connection.execute(statement)).first()
-    return None if row is None else purchase_of(row)
+        row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else purchase_of({**row})
 
 
 async def policy_by_code(database: Database, code: str) -> tuple[Policy, Text] | None:
@@ -87,15 +91,15 @@ async def _policy_where(database: Database, condition: sa.ColumnElement[bool]) -
         .where(condition)
     )
     async with database.reading() as connection:
-        row = (await connection.execute(statement)).first()
+        row = (await connection.execute(statement)).mappings().first()
     if row is None:
         return None
-    policy = purchase_of(row).policy
+    policy = purchase_of({**row}).policy
     if policy is None:
         return None
     title = Text(policy.product, policy.product)
-    if row.terms is not None:
-        title = msgspec.json.decode(row.terms, type=ProductTerms).title
+    if row["terms"] is not None:
+        title = msgspec.json.decode(row["terms"], type=ProductTerms).title
     return policy, title
 
 

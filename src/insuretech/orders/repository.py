@@ -43,6 +43,7 @@ from insuretech.orders.statements import (
     SAVE_ORDER,
     SAVE_PAYMENT,
     SAVE_POLICY,
+    TAKEN,
     bound,
 )
 from insuretech.orders.tables import (
@@ -108,24 +109,24 @@ class OrderStore:
     # ------------------------------------------------------------ what can be ordered
 
     async def orderable(self, offer_id: UUID) -> Orderable | None:
-        row = (await self._connection.execute(ORDERABLE, {"offer_id": offer_id})).first()
+        row = await ORDERABLE.first(self._connection, {"offer_id": offer_id})
         if row is None:
             return None
         terms = None
-        if row.in_force is not None:
-            terms = await self._terms.get(self._connection, row.product, row.in_force, row.published_at)
+        if row["in_force"] is not None:
+            terms = await self._terms.get(self._connection, row["product"], row["in_force"], row["published_at"])
         offer = OfferReceived(
-            quote_id=row.quote_id,
-            offer_id=row.id,
-            owner=row.owner,
-            product=row.product,
-            product_version=row.product_version,
-            insurer=row.insurer,
-            offer_number=row.offer_number,
-            premium=Money(row.premium, row.currency),
-            expires_at=row.expires_at,
-            starts_on=row.starts_on,
-            ends_on=row.ends_on,
+            quote_id=row["quote_id"],
+            offer_id=row["id"],
+            owner=row["owner"],
+            product=row["product"],
+            product_version=row["product_version"],
+            insurer=row["insurer"],
+            offer_number=row["offer_number"],
+            premium=Money(row["premium"], row["currency"]),
+            expires_at=row["expires_at"],
+            starts_on=row["starts_on"],
+            ends_on=row["ends_on"],
         )
         return Orderable(offer=offer, terms=terms)
 
@@ -171,7 +172,7 @@ class OrderStore:
         key = answered_row(placing.scope, placing.body, placing.answer, now)
         values.update((f"key_{name}", value) for name, value in key.items())
         try:
-            return (await self._connection.execute(PLACE, values)).first() is not None
+            return await PLACE.first(self._connection, values) is not None
         except sa.exc.IntegrityError:
             return False
 
@@ -183,10 +184,8 @@ class OrderStore:
     async def purchase(self, order_id: UUID, owner: str) -> Purchase | None:
         if (await self._connection.execute(LOCK, {"_id": order_id, "_owner": owner})).first() is None:
             return None
-        return (await self._purchases([order_id]))[0]
-
-    async def _purchases(self, order_ids: Sequence[UUID]) -> list[Purchase]:
-        return [purchase_of(row) for row in await self._connection.execute(PURCHASES, {"ids": order_ids})]
+        (row,) = await PURCHASES.all(self._connection, {"ids": [order_id]})
+        return purchase_of(row)
 
     async def status(self, order_id: UUID, owner: str) -> OrderStatus | None:
         statement = sa.select(orders.c.status).where(orders.c.id == order_id, orders.c.owner == owner)
@@ -196,7 +195,7 @@ class OrderStore:
     async def save(self, before: Purchase, after: Purchase) -> None:
         row = {**order_row(after.order), "version": before.order.version}
         values = {f"_{name}": row[name] for name in ("id", "version", *CHANGING)}
-        if (await self._connection.execute(SAVE_ORDER, values)).rowcount != 1:
+        if await SAVE_ORDER.first(self._connection, values) is None:
             raise Stale
         if after.payment is not None and after.payment != before.payment:
             await self._connection.execute(SAVE_PAYMENT, bound(payment_row(after.payment)))
@@ -219,8 +218,8 @@ class OrderStore:
         statement = sa.select(cancellations).where(
             cancellations.c.id == cancellation_id, cancellations.c.order_id == order_id
         )
-        row = (await self._connection.execute(statement)).first()
-        return None if row is None else cancellation_of(row)
+        row = (await self._connection.execute(statement)).mappings().first()
+        return None if row is None else cancellation_of({**row})
 
     # ------------------------------------------------------------ the process manager
 
@@ -228,8 +227,10 @@ class OrderStore:
         self, worker: int, now: datetime, *, lease: timedelta, limit: int, busy_insurers: Collection[str]
     ) -> list[Purchase]:
         values = {"now": now, "until": now + lease, "worker": worker, "most": limit, "busy": list(busy_insurers)}
-        taken = (await self._connection.execute(CLAIM, values)).scalars().all()
-        return await self._purchases(taken) if taken else []
+        taken = [row["id"] for row in await CLAIM.all(self._connection, values)]
+        if not taken:
+            return []
+        return [purchase_of(row) for row in await TAKEN.all(self._connection, {"ids": taken, "worker": worker})]
 
     async def free_dead_leases(self, worker: int, now: datetime) -> int:
         values = {"now": now, "worker": worker, "presence": PRESENCE}

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Text
+from insuretech.kit.direct import Row
 from insuretech.orders.domain.lifecycle import (
     CancellationStatus,
     OrderStatus,
@@ -39,94 +40,94 @@ def joined() -> sa.Join:
     )
 
 
-def purchase_of(row: Any) -> Purchase:
+def purchase_of(row: Row) -> Purchase:
     """The purchase in a joined row."""
     return Purchase(
         order=_order(row),
-        payment=_payment(row) if row.p_id is not None else None,
-        policy=_policy(row) if row.y_id is not None else None,
-        cancellation=_cancellation(row, "c_") if row.c_id is not None else None,
+        payment=_payment(row) if row["p_id"] is not None else None,
+        policy=_policy(row) if row["y_id"] is not None else None,
+        cancellation=_cancellation(row, "c_") if row["c_id"] is not None else None,
     )
 
 
-def cancellation_of(row: Any) -> Cancellation:
+def cancellation_of(row: Row) -> Cancellation:
     """A cancellation in a row of its own."""
     return _cancellation(row, "")
 
 
-def _order(row: Any) -> Order:
-    previous = row.o_previous_premium
+def _order(row: Row) -> Order:
+    previous = row["o_previous_premium"]
     return Order(
-        id=row.o_id,
-        owner=row.o_owner,
-        offer_id=row.o_offer_id,
-        quote_id=row.o_quote_id,
-        product=row.o_product,
-        product_version=row.o_product_version,
-        insurer=row.o_insurer,
-        offer_number=row.o_offer_number,
-        status=OrderStatus(row.o_status),
-        premium=Money(row.o_premium, row.o_currency),
-        previous_premium=None if previous is None else Money(previous, row.o_currency),
-        starts_on=row.o_starts_on,
-        ends_on=row.o_ends_on,
-        offer_expires_at=row.o_offer_expires_at,
-        consents=_CONSENTS.decode(row.o_consents),
-        created_at=row.o_created_at,
-        stage_at=row.o_stage_at,
-        pay_until=row.o_pay_until,
-        reason=None if row.o_reason is None else Reason(row.o_reason),
-        detail=row.o_detail,
-        payment_id=row.o_payment_id,
-        cancellation_id=row.o_cancellation_id,
-        ask_first=row.o_ask_first,
-        attempts=row.o_attempts,
-        next_action_at=row.o_next_action_at,
-        version=row.o_version,
+        id=row["o_id"],
+        owner=row["o_owner"],
+        offer_id=row["o_offer_id"],
+        quote_id=row["o_quote_id"],
+        product=row["o_product"],
+        product_version=row["o_product_version"],
+        insurer=row["o_insurer"],
+        offer_number=row["o_offer_number"],
+        status=OrderStatus(row["o_status"]),
+        premium=Money(row["o_premium"], row["o_currency"]),
+        previous_premium=None if previous is None else Money(previous, row["o_currency"]),
+        starts_on=row["o_starts_on"],
+        ends_on=row["o_ends_on"],
+        offer_expires_at=row["o_offer_expires_at"],
+        consents=_CONSENTS.decode(row["o_consents"]),
+        created_at=row["o_created_at"],
+        stage_at=row["o_stage_at"],
+        pay_until=row["o_pay_until"],
+        reason=None if row["o_reason"] is None else Reason(row["o_reason"]),
+        detail=row["o_detail"],
+        payment_id=row["o_payment_id"],
+        cancellation_id=row["o_cancellation_id"],
+        ask_first=row["o_ask_first"],
+        attempts=row["o_attempts"],
+        next_action_at=row["o_next_action_at"],
+        version=row["o_version"],
     )
 
 
-def _payment(row: Any) -> Payment:
-    currency = row.p_currency
+def _payment(row: Row) -> Payment:
+    currency = row["p_currency"]
     return Payment(
-        id=row.p_id,
-        order_id=row.p_order_id,
-        status=PaymentStatus(row.p_status),
-        method=row.p_method,
-        amount=Money(row.p_amount, currency),
-        captured=Money(row.p_captured, currency),
-        refunded=Money(row.p_refunded, currency),
-        return_url=row.p_return_url,
-        created_at=row.p_created_at,
-        provider_id=row.p_provider_id,
-        confirmation_url=row.p_confirmation_url,
-        held_until=row.p_held_until,
-        reason=row.p_reason,
-        refund_try=row.p_refund_try,
+        id=row["p_id"],
+        order_id=row["p_order_id"],
+        status=PaymentStatus(row["p_status"]),
+        method=row["p_method"],
+        amount=Money(row["p_amount"], currency),
+        captured=Money(row["p_captured"], currency),
+        refunded=Money(row["p_refunded"], currency),
+        return_url=row["p_return_url"],
+        created_at=row["p_created_at"],
+        provider_id=row["p_provider_id"],
+        confirmation_url=row["p_confirmation_url"],
+        held_until=row["p_held_until"],
+        reason=row["p_reason"],
+        refund_try=row["p_refund_try"],
     )
 
 
-def _policy(row: Any) -> Policy:
+def _policy(row: Row) -> Policy:
     return Policy(
-        id=row.y_id,
-        order_id=row.y_order_id,
-        owner=row.y_owner,
-        number=row.y_number,
-        product=row.y_product,
-        insurer=row.y_insurer,
-        status=PolicyStatus(row.y_status),
-        premium=Money(row.y_premium, row.y_currency),
-        starts_on=row.y_starts_on,
-        ends_on=row.y_ends_on,
-        issued_at=row.y_issued_at,
-        verification_code=row.y_verification_code,
-        ended_on=row.y_ended_on,
-        document_id=row.y_document_id,
+        id=row["y_id"],
+        order_id=row["y_order_id"],
+        owner=row["y_owner"],
+        number=row["y_number"],
+        product=row["y_product"],
+        insurer=row["y_insurer"],
+        status=PolicyStatus(row["y_status"]),
+        premium=Money(row["y_premium"], row["y_currency"]),
+        starts_on=row["y_starts_on"],
+        ends_on=row["y_ends_on"],
+        issued_at=row["y_issued_at"],
+        verification_code=row["y_verification_code"],
+        ended_on=row["y_ended_on"],
+        document_id=row["y_document_id"],
     )
 
 
-def _cancellation(row: Any, prefix: str) -> Cancellation:
-    value = {column.name: getattr(row, prefix + column.name) for column in cancellations.c}
+def _cancellation(row: Row, prefix: str) -> Cancellation:
+    value = {column.name: row[prefix + column.name] for column in cancellations.c}
     return Cancellation(
         id=value["id"],
         order_id=value["order_id"],

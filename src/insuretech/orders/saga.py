@@ -55,6 +55,7 @@ class Saga:
     def __init__(  # noqa: PLR0913 - what a worker is made of, wired in one place
         self,
         transaction: Transaction,
+        statements: Transaction,
         calls: OutsideCalls,
         clock: Clock,
         timing: Timing,
@@ -67,6 +68,7 @@ class Saga:
         interval: float = 1.0,
     ) -> None:
         self._transaction = transaction
+        self._statements = statements
         self._calls = calls
         self._clock = clock
         self._timing = timing
@@ -111,7 +113,7 @@ class Saga:
         self._starved = bool(full) or limit <= 0
         if limit <= 0:
             return False
-        async with self._transaction() as store:
+        async with self._statements() as store:
             taken = await store.claim(worker, self._clock.now(), lease=self._lease, limit=limit, busy_insurers=full)
         for purchase in taken:
             self._busy[_asked(purchase)] += 1
@@ -162,7 +164,8 @@ class Saga:
 
     async def _store(self, before: Purchase, change: Change) -> None:
         now = self._clock.now()
-        async with self._transaction() as store:
+        alone = not change.events and _only_the_order(before, change.purchase)
+        async with (self._statements if alone else self._transaction)() as store:
             kept = await stored(store, before, change, now)
         _count(before, kept)
         self._told(kept)
@@ -210,6 +213,12 @@ def new_verification_code() -> str:
     """Sixteen signs nobody can guess or mistake for one another, in groups of four."""
     signs = [secrets.choice("23456789ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(16)]
     return "-".join("".join(signs[start : start + 4]) for start in range(0, 16, 4))
+
+
+def _only_the_order(before: Purchase, after: Purchase) -> bool:
+    """Whether one row has changed, so that one statement stores it."""
+    rest = (after.payment, after.policy, after.cancellation)
+    return rest == (before.payment, before.policy, before.cancellation)
 
 
 def _asked(purchase: Purchase) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from insuretech.kit.direct import Direct
 from insuretech.orders.domain.lifecycle import BEGINS
 from insuretech.orders.domain.steps import ASKS_INSURER
 from insuretech.orders.rows import columns_of_purchase, joined
@@ -41,7 +42,7 @@ _IN_FORCE = (
     .limit(1)
     .lateral("in_force")
 )
-ORDERABLE = (
+ORDERABLE = Direct(
     sa.select(offers, _IN_FORCE.c.version.label("in_force"), _IN_FORCE.c.published_at)
     .select_from(offers.outerjoin(_IN_FORCE, sa.true()))
     .where(offers.c.id == sa.bindparam("offer_id", type_=offers.c.id.type))
@@ -75,7 +76,7 @@ _TOLD = (
 )
 _ANSWERED = ("client", "route", "key", "fingerprint", "locked_until", "created_at", "status", "body")
 _KEYS = messaging.idempotency_keys
-PLACE = (
+PLACE = Direct(
     sa.insert(_KEYS)
     .from_select(
         _ANSWERED,
@@ -104,12 +105,14 @@ CHANGING = (
     "attempts",
     "next_action_at",
 )
-SAVE_ORDER = (
+SAVE_ORDER = Direct(
     sa.update(orders)
     .where(orders.c.id == _bind(orders.c.id), orders.c.version == _bind(orders.c.version))
     .values({name: _bind(orders.c[name]) for name in CHANGING})
-    .values(version=orders.c.version + 1, lease_by=None, lease_until=None)
+    .values(version=orders.c.version + 1, lease_by=sa.null(), lease_until=sa.null())
+    .returning(orders.c.id)
 )
+"""No row comes back when somebody else was quicker."""
 
 
 def _upsert(table: sa.Table, columns: Collection[str], fixed: Collection[str]) -> sa.Insert:
@@ -134,12 +137,15 @@ LOCK = (
     .with_for_update()
 )
 """Comes before ``PURCHASES``: whoever waits for a row lock sees that row anew, but what is joined to it as it was."""
-PURCHASES = (
+_PURCHASES = (
     sa.select(*columns_of_purchase())
     .select_from(joined())
     .where(orders.c.id == sa.any_(sa.bindparam("ids", type_=pg.ARRAY(pg.UUID(as_uuid=True)))))
     .order_by(orders.c.id)
 )
+PURCHASES = Direct(_PURCHASES)
+TAKEN = Direct(_PURCHASES.where(orders.c.lease_by == sa.bindparam("worker", type_=sa.Integer)))
+"""What ``CLAIM`` has taken up, but for what was taken away again since."""
 
 _NOW = sa.bindparam("now", type_=orders.c.created_at.type)
 _DUE = (
@@ -159,9 +165,9 @@ _DUE = (
     .with_for_update(skip_locked=True)
     .cte("due")
 )
-_BEGINNING = orders.c.status.in_([status.value for status in BEGINS])
+_BEGINNING = orders.c.status.in_([sa.literal_column(f"'{status}'") for status in BEGINS])
 _INTERRUPTED = orders.c.lease_by.is_not(None)
-CLAIM = (
+CLAIM = Direct(
     sa.update(orders)
     .where(orders.c.id == _DUE.c.id)
     .values(

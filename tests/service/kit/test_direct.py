@@ -1,5 +1,6 @@
 """Statements run by the driver itself: the same rows, the same refusals, within a transaction and without."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -90,6 +91,26 @@ async def test_a_constraint_that_forbids_it_is_told_in_one_way(connection: Async
     await _ADD.all(connection, THING)
     with pytest.raises(sa.exc.IntegrityError):
         await _ADD.all(connection, THING)
+
+
+async def test_a_cancelled_statement_leaves_no_answer_behind(database: Callable[[str], Database]) -> None:
+    """The next request would read the answer to somebody else's question."""
+    slow = Direct(sa.select(sa.func.pg_sleep(30).label("slept")))
+    kept = database("orders")
+
+    async def ask() -> None:
+        async with kept.reading() as connection:
+            await slow.all(connection, {})
+
+    asked = [asyncio.create_task(ask()) for _ in range(4)]
+    await asyncio.sleep(0.2)
+    for one in asked:
+        one.cancel()
+    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*asked, return_exceptions=True))
+    async with asyncio.timeout(5), kept.reading() as connection:
+        found = await Direct(sa.select(sa.literal_column("1").label("one"))).first(connection, {})
+    assert found is not None
+    assert found["one"] == 1
 
 
 async def test_a_lost_connection_is_told_and_thrown_away(database: Callable[[str], Database]) -> None:

@@ -235,7 +235,9 @@ class World:
         end = self.clock.now() + timedelta(hours=hours)
         while self.clock.now() < end:
             await self.work()
-            due = await self.scalar("select min(next_action_at) from orders.orders")
+            due = await self.scalar(
+                "select min(greatest(next_action_at, lease_until)) from orders.orders where next_action_at is not null"
+            )
             if due is None:
                 return
             self.clock.at = max(self.clock.at, due)

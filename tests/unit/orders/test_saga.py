@@ -61,6 +61,7 @@ class Town:
         self.told: list[Purchase] = []
         self.saga = Saga(
             self.memory.transaction,
+            self.memory.transaction,
             OutsideCalls(self.insurers, ScriptedProvider(self.clock), nobody),
             self.clock,
             Timing(payment_deadline=1800, issue_recheck=5),
@@ -191,7 +192,7 @@ async def test_a_storage_that_fails_while_noting_leaves_the_step_to_be_done_agai
         async with whole() as store:
             yield store
 
-    town.saga._transaction = sometimes
+    town.saga._transaction = town.saga._statements = sometimes
     await town.saga.drain()
     assert town.status(order_id) is OrderStatus.CONFIRMING_PRICE
     town.clock.advance(timedelta(seconds=20))
