@@ -88,6 +88,7 @@ async def _run(
         serving = asyncio.create_task(server.serve())
         try:
             await _listening(settings, serving)
+            composition.work()
             ready.set()
             announce(settings)
             await _until_stopped(stopping, serving, database)

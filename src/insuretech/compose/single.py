@@ -67,16 +67,21 @@ class Composition:
         return LocalRelay(service.database, service.messaging, self.reactions)
 
     async def start(self) -> None:
-        """Run start hooks, then relays and loops; return when what the hooks announced is known everywhere."""
+        """Run start hooks, then relays; return when what the hooks announced is known everywhere."""
         for service in self.services:
             for hook in service.on_start:
                 await hook()
         for service in self.services:
             relay = self.relay(service)
-            self.loops.start(
-                [*service.background, *([Background(f"{service.name}.relay", relay.run)] if relay else [])]
-            )
+            self.loops.start([Background(f"{service.name}.relay", relay.run)] if relay else [])
         await asyncio.gather(*(_settled(service) for service in self.services))
+
+    def work(self) -> None:
+        """Begin the services' loops, once requests are answered: they call insurers and the payment provider, who may
+        live in this very process, and whose refusals at this moment would let every breaker open.
+        """
+        for service in self.services:
+            self.loops.start(service.background)
 
     def begin_stop(self) -> None:
         """Close live streams, so that the server can finish its open requests."""
