@@ -86,6 +86,8 @@ class PersistentBuyer:
         while monotonic() < until:
             state = (await self.send("GET", path, None, own)).json()
             if state["status"] != "collecting" or (state["offers"] and monotonic() > wait_for_more):
+                if not state["offers"]:
+                    self.history.note("no offers", path=path, insurers=state["insurers"])
                 return list(state["offers"])
             await asyncio.sleep(0.5)
         raise GaveUp(f"{path} has no offers")
