@@ -291,7 +291,7 @@ class Patience:
     first_pause: float = 0.2
     longest_pause: float = 5.0
     shortest_poll: float = 0.2
-    longest_poll: float = 10.0
+    longest_poll: float = 30.0
 
     def pause(self, failures: int, chance: float) -> float:
         """Seconds before the next try after so many failures; ``chance`` in [0, 1) spreads callers apart."""
