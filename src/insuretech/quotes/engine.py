@@ -343,7 +343,7 @@ class Engine:
     def notice(self, line: Line, digest: bytes) -> None:
         """Look up at its source what a callback speaks of; too many at once are left to the insurer's repetition."""
         working = self._working.get(line.id)
-        if working is not None:
+        if working is not None and not LINES.is_final(line.status):
             working.woken.set()
         elif self._looking_up < 2 * self._settings.look_ups:
             self._looking_up += 1

@@ -38,8 +38,12 @@ async def world(make_world: MakeWorld) -> World:
     return world
 
 
-async def test_events_come_as_insurers_answer(world: World) -> None:
+async def test_events_come_as_insurers_answer(make_world: MakeWorld) -> None:
     """A buyer would see nothing until the last insurer has answered."""
+    slower = insurers()
+    slower.insurers["second"].delay, slower.insurers["third"].delay = 1.5, 2.0
+    world: World = make_world(slower)
+    await world.sell()
     created = (await world.submit()).json()
     async with world.stream(created) as stream:
         assert stream.answer_headers["content-type"].startswith("text/event-stream")
