@@ -148,7 +148,6 @@ class LocalRelay:
         async with self._database.transaction() as connection:
             await connection.execute(self._published, {"ids": ids})
 
-
     async def _deliver_alike(self, reaction: Reaction, envelopes: list[Envelope]) -> None:
         """Events of one kind that follow each other: in one transaction if that works, else one by one."""
         for start in range(0, len(envelopes), _TOGETHER):
