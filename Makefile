@@ -6,7 +6,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability lint bench format lock clean environment dev-environment
+.PHONY: help run test test-reliability fuzz pictures lint bench format lock clean environment dev-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -20,6 +20,12 @@ test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to p
 
 test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes
 	@exec $(BIN)/pytest -m slow -s $(ARGS) tests/system
+
+fuzz: dev-environment ## thousands of made-up requests against the OpenAPI document; FUZZ_EXAMPLES= says how many of each
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} && export FUZZ_EXAMPLES && exec $(BIN)/pytest -s $(ARGS) tests/system/test_fuzz.py
+
+pictures: dev-environment ## take the pictures of the README anew
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/python -m tests.browser.pictures
 
 lint: dev-environment ## style, types, direction of imports, translations
 	$(BIN)/ruff check .

@@ -1,7 +1,5 @@
 """One Chromium for the walk through the site; the event loop lasts as long as it does."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,18 +8,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from tests.browser.chromium import ARGUMENTS, chromium_path
 from tests.system.running import RunningMarketplace
 from tests.system.sandbox import Sandbox
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PICTURES = Path("var/pictures")
 
 
@@ -36,10 +26,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMarketplac
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """The Chromium that ``make test`` found, or the one on the path."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    assert path, "Install Chromium, or name one with CHROMIUM=/path/to/chromium."
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS, headless=True)
+        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS, headless=True)
         yield browser
         await browser.close()
 
