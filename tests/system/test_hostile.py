@@ -209,6 +209,7 @@ async def test_refused_requests_leave_no_trace(
     market: RunningMarketplace, http: httpx.AsyncClient, schema: Json
 ) -> None:
     """Otherwise half an order, or a key that blocks the next try, stays behind a refused request."""
+    await until_nothing_is_under_way(market)
     before = await row_counts(market)
     for method, path in operations(schema, "POST"):
         if path.startswith("/api/"):
@@ -217,6 +218,26 @@ async def test_refused_requests_leave_no_trace(
                 response = await http.request(method, path, content=body, headers=headers)
                 report(hostile.faults_of(response))
     assert await row_counts(market) == before
+
+
+async def until_nothing_is_under_way(market: RunningMarketplace) -> None:
+    """Wait for what earlier requests set going: insurers still asked, events still to be handed over, orders due."""
+    async with asyncio.timeout(90):
+        while await waiting(market):  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.1)
+
+
+async def waiting(market: RunningMarketplace) -> int:
+    """How many lines, events and orders still move by themselves within the next seconds."""
+    ((number,),) = await market.rows(
+        """select (select count(*) from quotes.lines where status in ('queued', 'sent', 'pending'))
+                + (select count(*) from quotes.quotes where status = 'collecting')
+                + (select count(*) from quotes.outbox where published_at is null)
+                + (select count(*) from orders.outbox where published_at is null)
+                + (select count(*) from documents.outbox where published_at is null)
+                + (select count(*) from orders.orders where next_action_at < now() + interval '2 s')"""
+    )
+    return int(number)
 
 
 async def row_counts(market: RunningMarketplace) -> dict[str, int]:
