@@ -22,6 +22,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All a process needs to know of its surroundings.
 
     Time limits and intervals are seconds. ``database_url`` empty means the embedded PostgreSQL under ``home``.
+
+    Only where services run apart: ``kafka`` (bootstrap servers) and ``redis`` (nodes of the cluster) as ``host:port,…``;
+    ``services_url``: where the other services are reached, with ``internal_secret``; ``instance``: a name of this
+    process among its replicas that stays over restarts; ``zone``: the site it runs in.
     """
 
     home: Path = Path("var")
@@ -43,6 +47,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issue_recheck: Seconds = 5.0
     body_limit: Annotated[int, msgspec.Meta(gt=0)] = 1024 * 1024
     body_time_limit: Seconds = 10.0
+    kafka: str = ""
+    redis: str = ""
+    s3_url: str = ""
+    s3_bucket: str = "insuretech"
+    s3_region: str = "garage"
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    smtp_url: str = ""
+    services_url: str = ""
+    internal_secret: str = ""
+    instance: str = ""
+    zone: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     @property
@@ -66,7 +82,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NAMES = {"home": "INSURETECH_HOME", "port": "PORT", "host": "HOST", "database_url": "DATABASE_URL"}
-_SECRETS = {"sandbox_secret", "yookassa_secret_key", "database_url"}
+_SECRETS = {
+    "sandbox_secret",
+    "yookassa_secret_key",
+    "database_url",
+    "s3_access_key",
+    "s3_secret_key",
+    "smtp_url",
+    "internal_secret",
+}
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
