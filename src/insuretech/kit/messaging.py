@@ -119,7 +119,8 @@ class Reaction:
     """One consumer of some event types.
 
     ``handle`` runs in a transaction of ``database`` that also holds the inbox row, so its SQL takes effect once;
-    whatever it does beyond SQL must be safe to repeat. ``after_commit`` runs once the effect stands.
+    whatever it does beyond SQL must be safe to repeat. ``after_commit`` runs once the effect stands. ``handle_all``
+    does what ``handle`` does for several events of one key and type, in their order, where that costs less.
     """
 
     consumer: str
@@ -128,6 +129,7 @@ class Reaction:
     tables: MessagingTables
     handle: Handler
     after_commit: Callable[[Event], None] | None = None
+    handle_all: Callable[[AsyncConnection, Sequence[Any]], Awaitable[None]] | None = None
 
     def decode(self, envelope: Envelope) -> Event:
         """The typed event; raises ``msgspec.ValidationError`` when the payload is not what its type says."""

@@ -208,7 +208,10 @@ async def deliver_together(reaction: Reaction, envelopes: Sequence[Envelope]) ->
                 if envelope.id in fresh:
                     continue_trace(envelope.trace_id)
                     told.append(event := reaction.decode(envelope))
-                    await reaction.handle(connection, event, envelope)
+                    if reaction.handle_all is None:
+                        await reaction.handle(connection, event, envelope)
+            if reaction.handle_all is not None and told:
+                await reaction.handle_all(connection, told)
     except Exception as error:  # noqa: BLE001 - whatever it is, the same happens again to the event alone
         log.info("reaction.failed_together", consumer=reaction.consumer, error=type(error).__name__)
         return False

@@ -162,7 +162,7 @@ async def _hear_of_offer(desk: Desk, actor: str, offer_id: UUID) -> None:
     if offer is None or offer.owner != actor:
         raise NotFound
     async with desk.statements() as store:
-        await store.keep_offer(offer)
+        await store.keep_offers([offer])
 
 
 def check_consents(asked: Sequence[Consent], given: Sequence[AcceptedConsent]) -> None:

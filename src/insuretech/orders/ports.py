@@ -119,8 +119,8 @@ class Store(Protocol):
 
     async def orderable(self, offer_id: UUID) -> Orderable | None: ...
 
-    async def keep_offer(self, offer: OfferReceived) -> None:
-        """Keep our copy of an offer, once."""
+    async def keep_offers(self, told: Sequence[OfferReceived]) -> None:
+        """Keep our copies of offers, each once."""
         ...
 
     async def put_terms(self, terms: ProductTerms, published_at: datetime) -> None: ...

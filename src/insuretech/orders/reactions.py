@@ -1,6 +1,6 @@
 """What orders do when others publish something: keep copies of offers and products, learn of printed documents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from insuretech.contracts.events import DocumentReady, OfferReceived, ProductPublished
 from insuretech.kit.db import Connection, Database
@@ -20,7 +20,11 @@ class OrderReactions:
         self._store = store
 
     async def on_offer(self, connection: Connection, event: OfferReceived, _: Envelope) -> None:
-        await self._store(connection).keep_offer(event)
+        await self.on_offers(connection, [event])
+
+    async def on_offers(self, connection: Connection, events: Sequence[OfferReceived]) -> None:
+        """What an insurer's answer to a quote costs us most often: all that arrive together in one statement."""
+        await self._store(connection).keep_offers(events)
 
     async def on_product(self, connection: Connection, event: ProductPublished, envelope: Envelope) -> None:
         """A product that is withdrawn stays: quotes already given stand."""
@@ -41,7 +45,7 @@ class OrderReactions:
     def all(self, database: Database, tables: MessagingTables) -> tuple[Reaction, ...]:
         """The consumers, as the relay wants them."""
         return (
-            Reaction("orders.offers", (OfferReceived,), database, tables, self.on_offer),
+            Reaction("orders.offers", (OfferReceived,), database, tables, self.on_offer, handle_all=self.on_offers),
             Reaction("orders.products", (ProductPublished,), database, tables, self.on_product),
             Reaction("orders.documents", (DocumentReady,), database, tables, self.on_document),
         )

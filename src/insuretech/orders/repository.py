@@ -34,6 +34,7 @@ from insuretech.orders.statements import (
     CHANGING,
     CLAIM,
     FREE_DEAD,
+    KEEP_OFFER,
     LOCK,
     ORDERABLE,
     PLACE,
@@ -130,22 +131,8 @@ class OrderStore:
         )
         return Orderable(offer=offer, terms=terms)
 
-    async def keep_offer(self, offer: OfferReceived) -> None:
-        statement = pg.insert(offers).values(
-            id=offer.offer_id,
-            quote_id=offer.quote_id,
-            owner=offer.owner,
-            product=offer.product,
-            product_version=offer.product_version,
-            insurer=offer.insurer,
-            offer_number=offer.offer_number,
-            premium=offer.premium.amount,
-            currency=offer.premium.currency,
-            expires_at=offer.expires_at,
-            starts_on=offer.starts_on,
-            ends_on=offer.ends_on,
-        )
-        await self._connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
+    async def keep_offers(self, told: Sequence[OfferReceived]) -> None:
+        await self._connection.execute(KEEP_OFFER, [_offer_row(offer) for offer in told])
 
     async def put_terms(self, terms: ProductTerms, published_at: datetime) -> None:
         statement = pg.insert(products).values(
@@ -280,6 +267,23 @@ def _changes_of(cancellation: Cancellation) -> dict[str, Any]:
         "_id": cancellation.id,
         "_status": cancellation.status.value,
         "_reason": cancellation.reason,
+    }
+
+
+def _offer_row(offer: OfferReceived) -> dict[str, Any]:
+    return {
+        "id": offer.offer_id,
+        "quote_id": offer.quote_id,
+        "owner": offer.owner,
+        "product": offer.product,
+        "product_version": offer.product_version,
+        "insurer": offer.insurer,
+        "offer_number": offer.offer_number,
+        "premium": offer.premium.amount,
+        "currency": offer.premium.currency,
+        "expires_at": offer.expires_at,
+        "starts_on": offer.starts_on,
+        "ends_on": offer.ends_on,
     }
 
 

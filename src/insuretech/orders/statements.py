@@ -48,6 +48,9 @@ ORDERABLE = Direct(
     .where(offers.c.id == sa.bindparam("offer_id", type_=offers.c.id.type))
 )
 
+KEEP_OFFER = pg.insert(offers).on_conflict_do_nothing(index_elements=["id"])
+"""Run with whole rows; what an offer says never changes, so the first that tells of it is right."""
+
 _PLACED = (
     pg.insert(orders)
     .values({column.name: _bind(column) for column in orders.c if not column.name.startswith("lease_")})

@@ -196,8 +196,8 @@ async def test_an_offer_comes_with_the_newest_terms(storage: Storage) -> None:
     old, new = (_terms(version) for version in ("1", "2"))
     async with storage.transaction() as store:
         assert await store.orderable(it.offer_id) is None
-        await store.keep_offer(it)
-        await store.keep_offer(msgspec.structs.replace(it, premium=Money(Decimal(1))))
+        await store.keep_offers([it])
+        await store.keep_offers([msgspec.structs.replace(it, premium=Money(Decimal(1)))])
         found = await store.orderable(it.offer_id)
         assert found is not None
         assert (found.offer, found.terms) == (it, None)

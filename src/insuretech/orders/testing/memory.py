@@ -117,8 +117,9 @@ class MemoryStore:
         newest = max(versions, key=lambda kept: kept[0], default=None)
         return Orderable(offer=offer, terms=None if newest is None else newest[1])
 
-    async def keep_offer(self, offer: OfferReceived) -> None:
-        self._state.offers.setdefault(offer.offer_id, offer)
+    async def keep_offers(self, told: Sequence[OfferReceived]) -> None:
+        for offer in told:
+            self._state.offers.setdefault(offer.offer_id, offer)
 
     async def put_terms(self, terms: ProductTerms, published_at: datetime) -> None:
         key = (terms.code, terms.version)
