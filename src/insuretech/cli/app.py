@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from insuretech import __version__
-from insuretech.cli import contracts, dead_letters, keys, outbox, products, projections, sandbox
+from insuretech.cli import contracts, dead_letters, documents, keys, outbox, products, projections, sandbox, topics
 from insuretech.cli.serve import migrate, serve
+from insuretech.cli.service import service
 from insuretech.kit.failures import Unusable
 
 app = typer.Typer(
@@ -18,14 +19,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(serve)
+app.command()(service)
 app.command()(migrate)
 app.add_typer(products.commands, name="products")
 app.add_typer(outbox.commands, name="outbox")
 app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(projections.commands, name="projections")
+app.add_typer(documents.commands, name="documents")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(contracts.commands, name="contracts")
+app.add_typer(topics.commands, name="topics")
 
 
 @app.callback(invoke_without_command=True)

@@ -24,7 +24,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """An event on its way: what the outbox stores and receivers deduplicate by ``id``."""
+    """An event on its way: what the outbox stores and receivers deduplicate by ``id``.
+
+    ``position`` grows with every event of a key (0 where it is not known), so that the later of two can be told.
+    """
 
     id: UUID
     type: str
@@ -33,3 +36,4 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
     trace_id: str
     payload: msgspec.Raw
+    position: int = 0

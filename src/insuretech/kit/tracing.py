@@ -2,6 +2,7 @@
 
 import secrets
 from contextvars import ContextVar
+from uuid import UUID
 
 _trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
@@ -25,3 +26,9 @@ def trace_id_of(traceparent: str) -> str:
     parts = traceparent.split("-")
     well_formed = len(parts) == 4 and len(parts[1]) == 32 and set(parts[1]) <= set("0123456789abcdef")
     return parts[1] if well_formed and set(parts[1]) != {"0"} else secrets.token_hex(16)
+
+
+def traceparent_of(trace_id: str, event_id: UUID) -> str:
+    """A W3C ``traceparent`` by which whoever handles an event continues its trace; the event is the parent span."""
+    span = event_id.hex[-16:]
+    return f"00-{trace_id if len(trace_id) == 32 else secrets.token_hex(16)}-{span}-01"
