@@ -16,7 +16,7 @@ run: environment ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/insuretech serve
 
 test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest
-	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest -m "not slow" $(ARGS)
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest -m "not slow and not cluster" $(ARGS)
 
 test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes
 	@exec $(BIN)/pytest -m slow -s $(ARGS) tests/system
@@ -48,7 +48,7 @@ lock: dev-environment ## choose versions anew, within pyproject.toml; LOCK="--up
 
 clean: ## remove caches and the environment; the data in var/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools bench cluster -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:
 	@tools/environment run
