@@ -2,6 +2,7 @@
 # so that Ctrl-C and SIGTERM reach it.
 
 BIN := .venv/bin
+WORKERS ?= 2
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
@@ -16,7 +17,7 @@ run: environment ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/insuretech serve
 
 test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest
-	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest -m "not slow and not cluster" $(ARGS)
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow and not cluster" $(ARGS)
 
 test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes
 	@exec $(BIN)/pytest -m slow -s $(ARGS) tests/system
