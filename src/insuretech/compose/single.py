@@ -16,6 +16,7 @@ from insuretech.catalogue.app import build as build_catalogue
 from insuretech.compose.edge import application
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
+from insuretech.compose.storage import open_storage
 from insuretech.connectors.directory import open_directory
 from insuretech.documents.app import build as build_documents
 from insuretech.kit.clock import SystemClock
@@ -142,7 +143,7 @@ def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Cata
     catalogue = build_catalogue(platform, insurers=insurers)
     quotes = build_quotes(platform, insurers=insurers, corridor=catalogue.corridor)
     orders = build_orders(platform, insurers=insurers, offers=quotes.offers)
-    documents = build_documents(platform, policies=orders.policies)
+    documents = build_documents(platform, policies=orders.policies, storage=open_storage(platform.settings))
     storefront = build_storefront(platform, marketplace_transport=transport)
     built = [catalogue.service, quotes.service, orders.service, documents.service, storefront.service]
     if platform.settings.sandbox_enabled:

@@ -2,8 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime
-from hashlib import sha256
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 from uuid import UUID
@@ -39,14 +38,28 @@ class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-def content_hash(content: bytes) -> str:
-    """What a document is told apart by: its SHA-256 in hex."""
-    return sha256(content).hexdigest()
+class WantedPrint(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy that is to be printed in one state; ``last_error`` says why it has not been so far."""
+
+    policy_id: UUID
+    number: str
+    state: PolicyState
+    cancelled_on: date | None
+    wanted_at: datetime
+    attempts: int = 0
+    last_error: str | None = None
 
 
-def storage_key(content_sha256: str, key_id: str) -> str:
-    """Where a PDF lies: named after its content and its encryption key, so that no object is ever changed."""
-    return f"policies/{content_sha256[:2]}/{content_sha256}.{key_id}"
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How many prints wait, and since when the oldest does."""
+
+    waiting: int
+    oldest: datetime | None
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long a print that failed ``attempts`` times waits: doubling from half a second to five minutes."""
+    return timedelta(seconds=min(0.5 * 2 ** min(attempts, 12), 300.0))
 
 
 def content_disposition(number: str) -> str:

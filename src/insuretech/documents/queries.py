@@ -1,25 +1,33 @@
 """All read SQL of documents."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from insuretech.documents.domain import StoredDocument
-from insuretech.documents.tables import documents
+from insuretech.documents.domain import Backlog, StoredDocument, WantedPrint
+from insuretech.documents.tables import discarded_objects, documents, prints
 from insuretech.kit.db import Connection
 
 _ROW = sa.select(*(documents.c[name] for name in StoredDocument.__struct_fields__))
+_WANTED = sa.select(*(prints.c[name] for name in WantedPrint.__struct_fields__))
 
 
 async def newest_document(connection: Connection, number: str, owner: str) -> StoredDocument | None:
     """The document of the last state of the owner's policy of this number."""
-    statement = (
+    return await _one(
+        connection,
         _ROW.where(documents.c.number == number, documents.c.owner == owner)
         .order_by(documents.c.state == "in_force", documents.c.id.desc())
-        .limit(1)
+        .limit(1),
     )
-    found = (await connection.execute(statement)).mappings().first()
-    return None if found is None else StoredDocument(**found)
+
+
+async def document_of(connection: Connection, document_id: UUID) -> StoredDocument | None:
+    """A document by its id."""
+    return await _one(connection, _ROW.where(documents.c.id == document_id))
 
 
 async def documents_after(connection: Connection, last: UUID | None, limit: int) -> list[StoredDocument]:
@@ -28,3 +36,48 @@ async def documents_after(connection: Connection, last: UUID | None, limit: int)
     if last is not None:
         statement = statement.where(documents.c.id > last)
     return [StoredDocument(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def wanted_prints(connection: Connection, number: str) -> list[WantedPrint]:
+    """Prints that wait for policies of this number."""
+    return await _wanted(connection, _WANTED.where(prints.c.number == number))
+
+
+async def overdue_prints(connection: Connection, before: datetime, limit: int) -> list[WantedPrint]:
+    """Prints wanted before a moment, the oldest first."""
+    return await _wanted(
+        connection, _WANTED.where(prints.c.wanted_at < before).order_by(prints.c.wanted_at).limit(limit)
+    )
+
+
+async def print_backlog(connection: Connection) -> Backlog:
+    """How many prints wait, and since when."""
+    statement = sa.select(sa.func.count().label("waiting"), sa.func.min(prints.c.wanted_at).label("oldest"))
+    row = (await connection.execute(statement)).mappings().one()
+    return Backlog(**row)
+
+
+async def discarded_keys(connection: Connection, before: datetime, limit: int) -> list[str]:
+    """Objects discarded before a moment."""
+    statement = (
+        sa.select(discarded_objects.c.storage_key)
+        .where(discarded_objects.c.discarded_at < before)
+        .order_by(discarded_objects.c.discarded_at)
+        .limit(limit)
+    )
+    return list((await connection.execute(statement)).scalars())
+
+
+async def keys_in_use(connection: Connection, storage_keys: Sequence[str]) -> set[str]:
+    """Which of these objects a document points at."""
+    statement = sa.select(documents.c.storage_key).where(documents.c.storage_key.in_(storage_keys))
+    return set((await connection.execute(statement)).scalars())
+
+
+async def _one(connection: Connection, statement: sa.Select[Any]) -> StoredDocument | None:
+    found = (await connection.execute(statement)).mappings().first()
+    return None if found is None else StoredDocument(**found)
+
+
+async def _wanted(connection: Connection, statement: sa.Select[Any]) -> list[WantedPrint]:
+    return [WantedPrint(**row) for row in (await connection.execute(statement)).mappings()]

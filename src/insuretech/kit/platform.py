@@ -9,6 +9,7 @@ from litestar.types import ControllerRouterHandler
 
 from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
+from insuretech.kit.files import FileCheck
 from insuretech.kit.http import OutgoingClient
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
@@ -54,5 +55,7 @@ class Service:
     """Rebuilds a projection from its source; gives the number of entries."""
     failure_page: Callable[[Request[Any, Any, Any], Exception], Response[Any]] | None = None
     """Shows people what went wrong at an address that nobody has."""
+    check_files: FileCheck | None = None
+    """Looks after the service's files in object storage."""
     reencrypt: Callable[[], Awaitable[int]] | None = None
     """Re-encrypts personal data under the current key; gives the number of rows changed."""

@@ -1,9 +1,11 @@
 """Documents against a real PostgreSQL, a real folder and the real typesetter; only orders are played."""
 
+import asyncio
 import io
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from litestar import Litestar
 from pypdf import PdfReader
 
+from insuretech.connectors.object_storage import FolderStorage
 from insuretech.contracts.events import DocumentReady, PolicyCancelled, PolicyIssued
 from insuretech.contracts.money import Money
 from insuretech.contracts.policies import PolicyPaper
@@ -24,6 +27,7 @@ from insuretech.documents.tables import messaging
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.db import Database
 from insuretech.kit.events import Envelope, Event
+from insuretech.kit.files import Finding, ObjectFound, StorageAway
 from insuretech.kit.http import OutgoingClient, new_client
 from insuretech.kit.ids import buyer_of, new_id
 from insuretech.kit.keyring import Keyring
@@ -45,13 +49,43 @@ class KnownPolicies:
 
     def __init__(self, *papers: PolicyPaper) -> None:
         self.papers = {paper.policy_id: paper for paper in papers}
+        self.unreadable = False
 
     async def paper(self, policy_id: UUID) -> PolicyPaper | None:
-        return self.papers.get(policy_id)
+        return None if self.unreadable else self.papers.get(policy_id)
 
     async def policy_id(self, number: str, owner: str) -> UUID | None:
         found = (one.policy_id for one in self.papers.values() if (one.number, one.owner) == (number, owner))
         return next(found, None)
+
+
+class MoodyStorage:
+    """A folder that can be told not to answer."""
+
+    def __init__(self, folder: FolderStorage) -> None:
+        self.folder = folder
+        self.away = False
+
+    def _answer(self) -> FolderStorage:
+        if self.away:
+            raise StorageAway("the storage is away")
+        return self.folder
+
+    async def put(self, key: str, content: bytes, *, replace: bool = False) -> None:
+        await self._answer().put(key, content, replace=replace)
+
+    async def get(self, key: str) -> bytes | None:
+        return await self._answer().get(key)
+
+    async def delete(self, key: str) -> None:
+        await self._answer().delete(key)
+
+    async def below(self, prefix: str) -> AsyncIterator[list[ObjectFound]]:
+        async for page in self._answer().below(prefix):
+            yield page
+
+    async def check(self) -> None:
+        await self._answer().check()
 
 
 class World:
@@ -64,11 +98,19 @@ class World:
         self.policies = KnownPolicies(PAPER)
         self.keyring = Keyring.generate()
 
+        self.clock = FixedClock(NOW)
+        self.storage = MoodyStorage(FolderStorage(home / "documents"))
+
     @property
     def built(self) -> Documents:
         settings = Settings(home=self.home, public_url="https://example.org")
-        platform = Platform(settings, FixedClock(NOW), self.keyring, self.http, LiveHub(), lambda _: self.database)
-        return build(platform, policies=self.policies)
+        platform = Platform(settings, self.clock, self.keyring, self.http, LiveHub(), lambda _: self.database)
+        return build(platform, policies=self.policies, storage=self.storage)
+
+    async def told(self, event: Event) -> None:
+        """Let the service hear of something and do what it has to."""
+        assert await self.hear(event)
+        await self.built.press.print_waiting()
 
     async def hear(self, event: Event, event_id: UUID | None = None) -> bool:
         """Let the service handle an event once; False when it could not."""
@@ -160,7 +202,7 @@ def words_of(response: httpx.Response) -> str:
 
 async def test_the_buyer_gets_the_policy_as_a_private_pdf(world: World) -> None:
     """Otherwise the buyer has paid and holds nothing, or a proxy keeps a copy for the next one."""
-    await world.hear(issued())
+    await world.told(issued())
     response = await world.fetch()
     assert "ХХХ 0166171796" in words_of(response)
     assert response.headers["content-type"] == "application/pdf"
@@ -171,19 +213,26 @@ async def test_the_buyer_gets_the_policy_as_a_private_pdf(world: World) -> None:
 @pytest.mark.parametrize("token", [None, "another token"])
 async def test_nobody_else_gets_it(world: World, token: str | None) -> None:
     """Otherwise whoever guesses a policy number reads a stranger's passport."""
-    await world.hear(issued())
+    await world.told(issued())
     response = await world.fetch(token)
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_before_it_is_printed_the_buyer_is_asked_to_wait(world: World) -> None:
+async def test_before_it_is_kept_the_buyer_gets_it_all_the_same(world: World) -> None:
+    """Otherwise someone quick would be told to wait, or that their policy does not exist."""
+    assert "ХХХ 0166171796" in words_of(await world.fetch())
+    assert (await world.fetch("another token")).status_code == 404
+    assert not world.files(), "who merely looks keeps nothing"
+
+
+async def test_a_policy_that_orders_cannot_show_yet_is_to_be_asked_for_again(world: World) -> None:
     """Otherwise someone quick would be told that their policy does not exist."""
+    world.policies.unreadable = True
     response = await world.fetch()
     assert response.status_code == 409
     assert response.json()["type"] == "https://example.org/problems/document-not-ready"
     assert response.headers["retry-after"] == "1"
-    assert (await world.fetch("another token")).status_code == 404
 
 
 async def test_a_repeated_event_changes_nothing(world: World) -> None:
@@ -191,13 +240,14 @@ async def test_a_repeated_event_changes_nothing(world: World) -> None:
     event_id = new_id()
     for _ in range(2):
         assert await world.hear(issued(), event_id)
-    assert await world.hear(issued(), new_id()), "the same news under another id"
+    await world.told(issued())  # the same news under another id
+    await world.told(issued())
     assert len(await world.rows()) == len(world.files()) == len(await world.announced()) == 1
 
 
 async def test_the_event_tells_where_the_document_lies_and_nothing_about_the_person(world: World) -> None:
     """Otherwise others cannot find the document, or personal data spread through the log of events."""
-    await world.hear(issued())
+    await world.told(issued())
     (ready,), (row,) = await world.announced(), await world.rows()
     assert (ready.document_id, ready.storage_key, ready.sha256) == (row.id, row.storage_key, row.sha256)
     assert ready.sha256 in ready.storage_key
@@ -207,7 +257,7 @@ async def test_the_event_tells_where_the_document_lies_and_nothing_about_the_per
 
 async def test_what_lies_on_the_disk_cannot_be_read_without_the_key(world: World) -> None:
     """Otherwise a stolen disk is a stolen customer base."""
-    await world.hear(issued())
+    await world.told(issued())
     (file,) = world.files()
     content = file.read_bytes()
     assert not content.startswith(b"%PDF")
@@ -218,11 +268,11 @@ async def test_what_lies_on_the_disk_cannot_be_read_without_the_key(world: World
 @pytest.mark.parametrize("harm", ["lost", "cut", "changed", "exchanged"])
 async def test_a_lost_or_damaged_document_is_printed_again(world: World, harm: str) -> None:
     """Otherwise a fault of the disk takes a buyer's policy away, or shows them somebody else's."""
-    await world.hear(issued())
+    await world.told(issued())
     other = policy_paper(policy_id=new_id(), number="ХХХ 0166171797", owner="buyer:other")
     world.policies.papers[other.policy_id] = other
     (file,) = world.files()
-    await world.hear(issued(other))
+    await world.told(issued(other))
     content = file.read_bytes()
     match harm:
         case "lost":
@@ -240,7 +290,7 @@ async def test_a_lost_or_damaged_document_is_printed_again(world: World, harm: s
 
 async def test_a_document_that_cannot_be_printed_again_is_plainly_gone(world: World) -> None:
     """Otherwise the buyer is told to try again for ever."""
-    await world.hear(issued())
+    await world.told(issued())
     world.files()[0].unlink()
     world.policies.papers.clear()
     response = await world.fetch()
@@ -248,61 +298,229 @@ async def test_a_document_that_cannot_be_printed_again_is_plainly_gone(world: Wo
     assert response.json()["type"].endswith("/problems/document-gone")
 
 
-async def test_an_event_about_an_unknown_policy_is_not_swallowed(world: World) -> None:
+async def test_a_policy_unknown_to_orders_is_printed_once_they_know_it(world: World) -> None:
     """Otherwise a policy that orders show a moment too late would never be printed."""
     world.policies.papers.clear()
-    assert not await world.hear(issued())
-    async with world.database.reading() as connection:
-        reason = (await connection.execute(sa.select(messaging.dead_letters.c.reason))).scalar_one()
-    assert reason == f"PolicyUnknown: orders do not know policy {PAPER.policy_id}"
+    await world.told(issued())
+    assert not await world.rows()
+    (waiting,) = await PostgresDocuments(world.database).wanted(PAPER.number)
+    assert waiting.last_error == f"PolicyUnknown: orders do not know policy {PAPER.policy_id}"
+    world.policies.papers[PAPER.policy_id] = PAPER
+    assert await world.built.press.print_waiting() == 0, "not before its pause is over"
+    world.clock.advance(timedelta(seconds=5))
+    assert await world.built.press.print_waiting() == 1
 
 
 async def test_an_ended_policy_is_served_with_its_stamp(world: World) -> None:
     """Otherwise the paper goes on saying that there is cover."""
-    await world.hear(issued())
-    await world.hear(cancelled(date(2027, 1, 5)))
+    await world.told(issued())
+    await world.told(cancelled(date(2027, 1, 5)))
     assert "Договор расторгнут 5 января 2027" in words_of(await world.fetch())
     assert [row.state for row in await world.rows()] == ["in_force", "cancelled"]
 
 
 async def test_the_stamp_stays_when_the_issue_is_heard_of_later(world: World) -> None:
     """Otherwise replaying an old dead letter would bring an ended policy back to life."""
-    await world.hear(cancelled(date(2027, 1, 5)))
-    await world.hear(issued())
+    await world.told(cancelled(date(2027, 1, 5)))
+    await world.told(issued())
     assert "Договор расторгнут 5 января 2027" in words_of(await world.fetch())
 
 
 async def test_a_new_key_takes_over_every_document(world: World) -> None:
     """Otherwise an old key could never be thrown away, or documents would be lost with it."""
-    await world.hear(issued())
-    await world.hear(cancelled(date(2027, 1, 5)))
+    await world.told(issued())
+    await world.told(cancelled(date(2027, 1, 5)))
     before = (await world.fetch()).content
     world.keyring = world.keyring.with_new_key()
     reencrypt = world.built.service.reencrypt
     assert reencrypt is not None
     assert [await reencrypt(), await reencrypt()] == [2, 0]
+    assert len(world.files()) == 4, "whoever reads by the old row still finds the old object"
+    world.clock.advance(timedelta(hours=2))
+    await world.built.press.tidy()
     assert {world.keyring.key_id(file.read_bytes()) for file in world.files()} == {"k2"}
     assert len(world.files()) == 2, "nothing readable with the old key is left"
     assert (await world.fetch()).content == before
 
 
-async def test_a_storage_that_fails_is_try_again_and_not_our_fault(world: World) -> None:
-    """Otherwise a full disk is reported as a bug and the buyer is not told to come back."""
+async def test_issuing_goes_on_without_storage_and_documents_follow(world: World) -> None:
+    """Otherwise two hours without object storage are two hours of policies that nobody ever gets."""
+    world.storage.away = True
+    other = policy_paper(policy_id=new_id(), number="ХХХ 0166171797", owner="buyer:other")
+    world.policies.papers[other.policy_id] = other
+    press = world.built.press
+    assert await world.hear(issued())
+    assert await world.hear(issued(other))
+    for _ in range(20):
+        assert await press.print_waiting() == 0
+        world.clock.advance(timedelta(minutes=6))
+    assert "ХХХ 0166171796" in words_of(await world.fetch())
+    async with world.database.reading() as connection:
+        dead = (await connection.execute(sa.select(sa.func.count()).select_from(messaging.dead_letters))).scalar_one()
+    assert dead == 0
+    world.storage.away = False
+    assert await press.print_waiting() == 2
+    assert len(await world.announced()) == len(world.files()) == 2
+    assert await PostgresDocuments(world.database).wanted(PAPER.number) == []
+
+
+async def test_a_stamp_that_waits_for_storage_is_on_the_paper_given_out(world: World) -> None:
+    """Otherwise an ended policy looks like one in force for as long as the storage is away."""
+    await world.told(issued())
+    world.storage.away = True
+    await world.told(cancelled(date(2027, 1, 5)))
+    assert "Договор расторгнут 5 января 2027" in words_of(await world.fetch())
+
+
+async def test_two_presses_print_each_policy_once(world: World) -> None:
+    """Otherwise every replica would keep and announce its own copy."""
+    papers = [policy_paper(policy_id=new_id(), number=f"ХХХ {number:010}") for number in range(20)]
+    for paper in papers:
+        world.policies.papers[paper.policy_id] = paper
+        await world.hear(issued(paper))
+    kept = await asyncio.gather(*(world.built.press.print_waiting() for _ in range(3)))
+    assert sum(kept) == len(await world.announced()) == len(await world.rows()) == 20
+
+
+async def test_a_print_begun_by_a_process_that_died_is_taken_up(world: World) -> None:
+    """Otherwise a kill at the wrong moment leaves a buyer without a document for ever."""
     await world.hear(issued())
+    rows = PostgresDocuments(world.database)
+    assert len(await rows.claim(world.clock.at, timedelta(seconds=15), 8)) == 1
+    assert await world.built.press.print_waiting() == 0
+    world.clock.advance(timedelta(seconds=16))
+    assert await world.built.press.print_waiting() == 1
+
+
+# ---------------------------------------------------------------- links
+
+
+async def make_link(world: World, token: str = TOKEN) -> httpx.Response:
+    """Ask for a link to the policy's document."""
+    async with world.client(token) as client:
+        return await client.post(f"{URL}/link")
+
+
+async def follow(world: World, url: str) -> httpx.Response:
+    """Open a link as someone who has nothing else."""
+    async with world.client(None) as client:
+        return await client.get(url.removeprefix("https://example.org"))
+
+
+async def test_a_link_opens_the_document_for_a_week(world: World) -> None:
+    """Otherwise a buyer cannot show the policy to a bank without handing over the token to everything they have."""
+    await world.told(issued())
+    made = await make_link(world)
+    assert made.status_code == 201
+    assert made.json()["expires_at"] == "2026-11-29T12:00:00Z"
+    assert "0166171796" not in made.json()["url"]
+    assert "ХХХ 0166171796" in words_of(await follow(world, made.json()["url"]))
+    world.clock.advance(timedelta(days=7, seconds=1))
+    late = await follow(world, made.json()["url"])
+    assert (late.status_code, late.json()["type"]) == (410, "https://example.org/problems/link-expired")
+
+
+async def test_only_links_of_ours_open(world: World) -> None:
+    """Otherwise a link could be made or lengthened by whoever reads our source."""
+    await world.told(issued())
+    assert (await make_link(world, "another token")).status_code == 404
+    url: str = (await make_link(world)).json()["url"]
+    changed = [url[:-3] + ("AAA" if url[-3:] != "AAA" else "BBB"), url[:-1], url + "A", url.rpartition("/")[0] + "/x"]
+    assert [(await follow(world, one)).status_code for one in changed] == [404] * 4
+    world.keyring = Keyring.generate()
+    assert (await follow(world, url)).status_code == 404
+
+
+async def test_a_link_outlives_a_new_key_and_a_storage_that_is_away(world: World) -> None:
+    """Otherwise links sent by mail die at the first change of the key, or while a disk is changed."""
+    await world.told(issued())
+    url = (await make_link(world)).json()["url"]
+    world.keyring = world.keyring.with_new_key()
+    world.storage.away = True
+    assert "ХХХ 0166171796" in words_of(await follow(world, url))
+
+
+# ---------------------------------------------------------------- the check
+
+
+async def findings(world: World, *, repair: bool = False) -> list[Finding]:
+    """All that the check says."""
+    check = world.built.service.check_files
+    assert check is not None
+    return [finding async for finding in check(repair)]
+
+
+async def test_a_check_of_whole_documents_finds_nothing(world: World) -> None:
+    """Otherwise its alarms would soon be ignored."""
+    await world.told(issued())
+    await world.told(cancelled(date(2027, 1, 5)))
+    assert await findings(world) == []
+
+
+@pytest.mark.parametrize("harm", ["missing", "altered"])
+async def test_the_check_finds_what_is_lost_or_altered_and_prints_it_again(world: World, harm: str) -> None:
+    """Otherwise a fault of a disk is found by the buyer who needs the paper at an accident."""
+    await world.told(issued())
     (file,) = world.files()
-    file.unlink()
-    file.parent.rmdir()
-    file.parent.write_text("a file where a folder must be")
-    response = await world.fetch()
-    assert response.status_code == 503
-    assert "retry-after" in response.headers
+    if harm == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(b"x" + file.read_bytes()[1:])
+    (found,) = await findings(world)
+    (row,) = await world.rows()
+    assert (found.fault, found.id, found.repaired) == (harm, str(row.id), False)
+    (repaired,) = await findings(world, repair=True)
+    assert repaired.repaired
+    assert "with the same bytes" in repaired.detail
+    assert await findings(world) == []
+
+
+async def test_what_cannot_be_printed_again_stays_a_finding(world: World) -> None:
+    """Otherwise a loss would look mended."""
+    await world.told(issued())
+    world.files()[0].unlink()
+    world.policies.papers.clear()
+    (found,) = await findings(world, repair=True)
+    assert (found.fault, found.repaired) == ("gone", False)
+
+
+async def test_objects_of_nobody_are_found_and_removed_when_they_are_old(world: World) -> None:
+    """Otherwise copies of personal data outlive what they belong to."""
+    await world.told(issued())
+    (file,) = world.files()
+    for name, age in (("f" * 64 + ".k1", 2), ("e" * 64 + ".k1", 0)):
+        stray = file.parent / name
+        stray.write_bytes(b"left by a crash")
+        moment = NOW.timestamp() - age * 86400
+        os.utime(stray, (moment, moment))
+    assert [(one.fault, one.repaired) for one in await findings(world)] == [("unwanted", False)]
+    await findings(world, repair=True)
+    assert len(world.files()) == 2, "the fresh one may belong to a print on its way"
+
+
+async def test_prints_that_do_not_get_done_are_told_with_their_reason(world: World) -> None:
+    """Otherwise a document that can never be printed is missed by nobody but its buyer."""
+    world.policies.papers.clear()
+    await world.told(issued())
+    assert await findings(world) == []
+    world.clock.advance(timedelta(minutes=6))
+    (found,) = await findings(world)
+    assert (found.fault, found.id) == ("waiting", str(PAPER.policy_id))
+    assert "do not know" in found.detail
+
+
+async def test_a_storage_that_is_away_is_not_a_thousand_missing_documents(world: World) -> None:
+    """Otherwise a repair during an outage would print everything anew."""
+    await world.told(issued())
+    world.storage.away = True
+    with pytest.raises(StorageAway):
+        await findings(world, repair=True)
 
 
 async def test_the_document_is_described_as_a_pdf(world: World) -> None:
     """Otherwise clients generated from the description cannot read the answer."""
     async with world.client() as client:
         description = (await client.get("/schema/openapi.json")).json()
-    (path,) = description["paths"].values()
-    answers = path["get"]["responses"]
+    answers = description["paths"]["/api/v1/policies/{number}/document"]["get"]["responses"]
     assert list(answers["200"]["content"]) == ["application/pdf"]
     assert {"200", "404", "409", "410"} <= answers.keys()

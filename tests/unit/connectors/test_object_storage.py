@@ -7,42 +7,42 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from insuretech.connectors.object_storage import FolderStorage, ObjectStorage
+from insuretech.connectors.object_storage import FolderStorage, StoredObjects
 
 KEY = "policies/ab/abcd.k1"
 
 
 @pytest.fixture(params=["folder", "memory"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStorage:
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StoredObjects:
     """Each adapter in turn."""
-    places: dict[str, Callable[[], ObjectStorage]] = {
+    places: dict[str, Callable[[], StoredObjects]] = {
         "folder": lambda: FolderStorage(tmp_path / "home" / "documents"),
-        "memory": lambda: ObjectStorage(MemoryStore()),
+        "memory": lambda: StoredObjects(MemoryStore()),
     }
     return places[request.param]()
 
 
-async def test_what_was_put_is_got_back(storage: ObjectStorage) -> None:
+async def test_what_was_put_is_got_back(storage: StoredObjects) -> None:
     """Otherwise the policy is lost."""
     await storage.put(KEY, b"paper\x00")
     assert await storage.get(KEY) == b"paper\x00"
 
 
-async def test_an_object_is_written_once(storage: ObjectStorage) -> None:
+async def test_an_object_is_written_once(storage: StoredObjects) -> None:
     """Otherwise a mistake could change a policy that was given out already."""
     await storage.put(KEY, b"first")
     await storage.put(KEY, b"second")
     assert await storage.get(KEY) == b"first"
 
 
-async def test_a_damaged_object_can_be_replaced(storage: ObjectStorage) -> None:
+async def test_a_damaged_object_can_be_replaced(storage: StoredObjects) -> None:
     """Otherwise a damaged policy stays damaged."""
     await storage.put(KEY, b"damaged")
     await storage.put(KEY, b"whole", replace=True)
     assert await storage.get(KEY) == b"whole"
 
 
-async def test_what_is_not_there_is_none(storage: ObjectStorage) -> None:
+async def test_what_is_not_there_is_none(storage: StoredObjects) -> None:
     """Otherwise a lost document would look like a fault of the storage and not be printed again."""
     assert await storage.get(KEY) is None
     await storage.put(KEY, b"x")
