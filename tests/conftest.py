@@ -13,7 +13,8 @@ import insuretech
 from insuretech.compose.database import create_database
 from insuretech.kit.db import Database
 from insuretech.kit.embedded_postgres import EmbeddedPostgres
-from insuretech.kit.migrations import migrate, service_url
+from insuretech.kit.migrations import migrate
+from insuretech.kit.roles import service_url
 
 TEMPLATE = "migrated"
 _numbers = itertools.count(1)

@@ -49,11 +49,10 @@ def build(platform: Platform, *, insurers: InsurerDirectory) -> Catalogue:
         shelf.wake()
         return loaded
 
-    async def start() -> None:
-        """Sell what the package brings along and have the pages in memory before the first request."""
+    async def seed() -> None:
+        """Sell what the package brings along."""
         await load()
         await desk.build_pages()
-        await shelf.refresh()
 
     return Catalogue(
         service=Service(
@@ -61,8 +60,10 @@ def build(platform: Platform, *, insurers: InsurerDirectory) -> Catalogue:
             routes=[catalogue_router(shelf, corridors, Places(corridors.tariff, platform.clock))],
             reactions=[page_reaction(database, desk, CatalogueRepository, shelf.wake)],
             background=[Background("catalogue.shelf", shelf.keep_fresh)],
-            on_start=[start],
+            seed=[seed],
+            on_start=[shelf.refresh],
             database=database,
+            serves_without_database=True,
             messaging=messaging,
             projections={"pages": desk.build_pages},
         ),

@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 commands = typer.Typer(help="The keys under which personal data are kept.", no_args_is_help=True)
 
 
-@commands.callback()
-def _group() -> None:
-    """Keeps ``rotate`` a subcommand although it is the only one."""
+@commands.command()
+def create(*, as_json: AsJson = False) -> None:
+    """Make the key file if there is none yet; all replicas of all services are given the same."""
+    from insuretech.kit.keyring import Keyring
+
+    path = load_settings().keyring_path
+    made = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ring = Keyring.open(path)
+    sentence = f"Made {path}." if made else f"{path} is there already; key {ring.current} is in use."
+    tell(sentence, {"file": str(path), "made": made, "current": ring.current}, as_json=as_json)
 
 
 @commands.command()

@@ -22,12 +22,13 @@ def serve() -> None:
 
 
 def migrate(*, as_json: AsJson = False) -> None:
-    """Bring the schemas of all services up to date; serve does so by itself."""
+    """Bring the schemas of all services up to date and set their roles' passwords; serve does so by itself."""
     from insuretech.compose.database import open_database, prepare
     from insuretech.compose.single import OWNERS
 
-    with open_database(load_settings(), join=True) as database:
-        asyncio.run(prepare(database, OWNERS))
+    settings = load_settings()
+    with open_database(settings, join=True) as database:
+        asyncio.run(prepare(database, OWNERS, settings.database_secret))
     tell(f"Up to date: {', '.join(OWNERS)}.", {"services": OWNERS}, as_json=as_json)
 
 

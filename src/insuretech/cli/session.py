@@ -34,7 +34,7 @@ async def _run(settings: Settings, database: OpenDatabase, work: Callable[[Compo
     from insuretech.kit.keyring import Keyring
 
     if database.postgres is not None:
-        await prepare(database, OWNERS)
+        await prepare(database, OWNERS, settings.database_secret)
     composition = build(settings, database.admin, Keyring.open(settings.keyring_path))
     try:
         return await work(composition)

@@ -39,7 +39,7 @@ def open_database(settings: Settings, *, join: bool = False) -> Iterator[OpenDat
     ``join`` uses an embedded database that another process runs already, as commands beside ``serve`` do.
     """
     if settings.database_url:
-        yield OpenDatabase(_with_asyncpg(settings.database_url))
+        yield OpenDatabase(database_address(settings.database_url))
         return
     postgres = EmbeddedPostgres(settings.home / "postgres")
     admin = make_url(postgres.dsn(SUPERUSER, _NAME))
@@ -50,14 +50,17 @@ def open_database(settings: Settings, *, join: bool = False) -> Iterator[OpenDat
         yield OpenDatabase(admin, postgres)
 
 
-async def prepare(database: OpenDatabase, services: tuple[str, ...]) -> None:
-    """Make the database if it is the embedded one and new, then bring every schema up to date."""
+async def prepare(database: OpenDatabase, services: tuple[str, ...], secret: str = "") -> None:
+    """Make the database if it is the embedded one and new, then bring every schema up to date.
+
+    ``secret`` is what the services' passwords are made from.
+    """
     try:
         if database.postgres is not None:
             await create_database(database.admin)
-        await migrate(database.admin, services)
+        await migrate(database.admin, services, secret)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
-        raise DatabaseUnusable(f"The database {_place(database.admin)} cannot be used: {_reason(error)}.") from error
+        raise DatabaseUnusable(f"The database {_place(database.admin)} cannot be used: {reason_of(error)}.") from error
 
 
 async def create_database(admin: URL, *, template: str = "") -> None:
@@ -74,7 +77,8 @@ async def create_database(admin: URL, *, template: str = "") -> None:
         await connection.close()
 
 
-def _with_asyncpg(address: str) -> URL:
+def database_address(address: str) -> URL:
+    """``DATABASE_URL`` as we connect; raises ``SettingsInvalid``."""
     try:
         url = make_url(address)
     except ArgumentError as error:
@@ -89,7 +93,7 @@ def _place(admin: URL) -> str:
     return admin.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The cause in one line, without SQL and stack."""
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines()

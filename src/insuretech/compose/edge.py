@@ -2,17 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, Request, Response
 from litestar.config.compression import CompressionConfig
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.types import ControllerRouterHandler
+from litestar.types import (
+    ControllerRouterHandler,
+    HTTPScope,
+    LifeSpanReceive,
+    LifeSpanScope,
+    LifeSpanSend,
+    Receive,
+    Scope,
+    Send,
+)
 
 from insuretech import __version__
 from insuretech.kit.bodies import JsonBodies, RequestGuard
+from insuretech.kit.heads import answer_head
 from insuretech.kit.settings import Settings
 from insuretech.kit.web import UNCOMPRESSED, problem_handler
 
@@ -26,12 +36,15 @@ def application(
     settings: Settings,
     lifespan: Sequence[Lifespan] = (),
     failure_page: FailureHandler | None = None,
+    *,
+    described: bool = True,
 ) -> Litestar:
     """An ASGI application of these routes; ``lifespan`` wraps the time it runs.
 
     ``failure_page`` answers people who open an address that is not there; programs get a problem document.
+    ``described`` gives out the OpenAPI document of these routes.
     """
-    return Litestar(
+    return _Edge(
         routes,
         lifespan=list(lifespan),
         exception_handlers={Exception: _failures(problem_handler(settings.base_url), failure_page)},
@@ -42,15 +55,31 @@ def application(
         compression_config=CompressionConfig(
             backend="gzip", gzip_compress_level=5, minimum_size=1024, exclude_opt_key=UNCOMPRESSED
         ),
-        openapi_config=OpenAPIConfig(
-            title="InsureTech marketplace",
-            version=__version__,
-            description="Compare insurers' offers, buy a policy, keep the books. Errors are RFC 9457 documents.",
-            path="/schema",
-            render_plugins=[JsonRenderPlugin()],
-        ),
+        openapi_config=_description() if described else None,
         logging_config=None,
         request_max_body_size=None,
+    )
+
+
+class _Edge(Litestar):
+    """Litestar knows GET without HEAD, which every resource that takes GET takes too (RFC 9110, 9.3.2)."""
+
+    async def __call__(
+        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
+    ) -> None:
+        if scope.get("method") == "HEAD":
+            await answer_head(super().__call__, cast("HTTPScope", scope), cast("Receive", receive), cast("Send", send))
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _description() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="InsureTech marketplace",
+        version=__version__,
+        description="Compare insurers' offers, buy a policy, keep the books. Errors are RFC 9457 documents.",
+        path="/schema",
+        render_plugins=[JsonRenderPlugin()],
     )
 
 

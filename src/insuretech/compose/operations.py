@@ -1,7 +1,9 @@
 """What those who run the marketplace ask it: whether it lives, whether it is ready, and its numbers.
 
-Not part of the public API and so not in its description. Live says only that this process answers: whoever asks would
-otherwise restart it for a database that is away. Ready says that a request sent here now can be carried out.
+Not part of the public API and so not in its description. Startup says that everything requests need has been there
+once: until then nobody should judge the process by the other two. Live says only that this process answers: whoever
+asks would otherwise restart it for a database that is away. Ready says that a request sent here now can be carried
+out, and that the process does not wish to stop.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from sqlalchemy.pool import QueuePool
 
+from insuretech.compose.lifecycle import Phase
 from insuretech.kit.db import Database
 from insuretech.kit.platform import Platform, Service
 
@@ -27,40 +30,69 @@ POOL_IN_USE = Gauge("insuretech_database_connections_in_use", "Connections lent 
 POOL_SIZE = Gauge("insuretech_database_connections_limit", "Connections a service may use at once.", ["service"])
 
 
-class Health(msgspec.Struct, frozen=True):
-    """The answer to a probe; ``failing`` names each part that is not ready, as ``database:orders``."""
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to a probe; ``failing`` names each part that is not ready, as ``database:orders``.
+
+    ``without`` names what is away while requests are carried out all the same.
+    """
 
     status: str
     failing: list[str] = []
+    without: list[str] = []
 
 
 def operations_routes(
-    services: Sequence[Service], platform: Platform, loops_down: Callable[[], Sequence[str]] = tuple
+    services: Sequence[Service],
+    platform: Platform,
+    loops_down: Callable[[], Sequence[str]] = tuple,
+    *,
+    phase: Phase | None = None,
+    without: Callable[[], Sequence[str]] = tuple,
 ) -> list[ControllerRouterHandler]:
-    """Handlers of ``/healthz/live``, ``/healthz/ready`` and ``/metrics``.
+    """Handlers of ``/healthz/startup``, ``/healthz/live``, ``/healthz/ready`` and ``/metrics``.
 
-    ``loops_down`` names background loops that are not running.
+    ``loops_down`` names background loops that are not running, ``without`` what is away but not needed for requests.
     """
+    life = phase or Phase()
     databases = [service.database for service in services if service.database is not None]
+    optional = {f"database:{service.name}" for service in services if service.serves_without_database}
+
+    @get("/healthz/startup", include_in_schema=False)
+    async def startup() -> Response[Health]:
+        if life.now == "starting":
+            return _unwell(Health("starting", [life.reason or "start"]))
+        return _well(Health("started"))
 
     @get("/healthz/live", include_in_schema=False)
     async def live() -> Response[Health]:
-        return Response(Health("live"), headers=_NO_STORE)
+        return _well(Health("live"))
 
     @get("/healthz/ready", include_in_schema=False)
     async def ready() -> Response[Health]:
-        failing = [*await _unanswering(databases), *(f"loop:{name}" for name in loops_down())]
+        if life.now != "working":
+            return _unwell(Health("not ready", [life.reason or life.now]))
+        away = await _unanswering(databases)
+        failing = [*(name for name in away if name not in optional), *(f"loop:{name}" for name in loops_down())]
+        missed = [*(name for name in away if name in optional), *without()]
         if failing:
             log.warning("not_ready", failing=failing)
-            return Response(Health("not ready", failing), status_code=503, headers=_NO_STORE)
-        return Response(Health("ready"), headers=_NO_STORE)
+            return _unwell(Health("not ready", failing, missed))
+        return _well(Health("ready", without=missed))
 
     @get("/metrics", include_in_schema=False)
     async def metrics() -> Response[bytes]:
         _measure(platform, databases)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)
 
-    return [live, ready, metrics]
+    return [startup, live, ready, metrics]
+
+
+def _well(health: Health) -> Response[Health]:
+    return Response(health, headers=_NO_STORE)
+
+
+def _unwell(health: Health) -> Response[Health]:
+    return Response(health, status_code=503, headers=_NO_STORE)
 
 
 async def _unanswering(databases: Sequence[Database]) -> list[str]:

@@ -1,225 +1,27 @@
 """Runs everything in one process, from the first check of the surroundings to a clean stop."""
 
-import asyncio
-import contextlib
-import errno
-import os
-import resource
-import signal
-import socket
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-
-import msgspec
-import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
-
 from insuretech.compose.database import OpenDatabase, open_database, prepare
-from insuretech.compose.single import OWNERS, Composition, build
-from insuretech.kit.failures import Unusable
+from insuretech.compose.hosting import Announce, Stopping, host, run_until_signal, surroundings
+from insuretech.compose.single import OWNERS, build
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.open_requests import OpenRequests
 from insuretech.kit.settings import Settings
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_BACKLOG = 4096  # connections that may wait to be accepted
-_CONNECTIONS = 8192  # open at once; a live quote holds one
-_STOP_LIMIT = 2.0  # seconds for open requests, and again for background loops
-_HANG_UP_LIMIT = 0.5  # seconds for connections on which nothing was asked
-_WATCH_INTERVAL = 1.0
-_LOG_TO_STDERR = {
-    "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["console"], "level": "ERROR", "propagate": False}},
-}
 
-
-class CannotServe(Unusable):
-    """The surroundings do not allow to start or to go on; the message is one sentence for a person."""
-
-
-def serve(settings: Settings, announce: Callable[[Settings], None]) -> None:
+def serve(settings: Settings, announce: Announce) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; ``announce`` is called once, when requests are answered.
 
     Must run in the main thread. Port 0 takes a free one; the settings given to ``announce`` tell which.
     """
-    with _signals_end_the_program():
-        settings = msgspec.structs.replace(settings, port=_free_port(settings.host, settings.port))
-        _make_home(settings)
-        _allow_connections()
-        with open_database(settings) as database:
-            uvloop.run(_until_signal(settings, database, announce))
+    with surroundings(settings) as known, open_database(known) as database:
+        run_until_signal(lambda stopping: _run(known, database, stopping, announce))
 
 
-async def _until_signal(settings: Settings, database: OpenDatabase, announce: Callable[[Settings], None]) -> None:
-    """Run the marketplace; a signal ends a start half-way, or a running one in good order."""
-    stopping, ready = asyncio.Event(), asyncio.Event()
-    running = asyncio.create_task(_run(settings, database, stopping, ready, announce))
+async def _run(settings: Settings, database: OpenDatabase, stopping: Stopping, announce: Announce) -> None:
+    await prepare(database, OWNERS, settings.database_secret)
+    composition = build(settings, database.admin, Keyring.open(settings.keyring_path))
 
-    def stop() -> None:
-        stopping.set()
-        if not ready.is_set():
-            running.cancel()
+    def trouble() -> str | None:
+        ended = "The embedded database ended by itself; start again to continue with the same data."
+        return None if database.alive() else ended
 
-    for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    try:
-        await running
-    except asyncio.CancelledError:
-        if not stopping.is_set():
-            raise
-
-
-async def _run(
-    settings: Settings,
-    database: OpenDatabase,
-    stopping: asyncio.Event,
-    ready: asyncio.Event,
-    announce: Callable[[Settings], None],
-) -> None:
-    await prepare(database, OWNERS)
-    keyring = Keyring.open(settings.keyring_path)
-    composition = build(settings, database.admin, keyring)
-    requests = OpenRequests(composition.app)
-    async with _started(composition):
-        server = _server(requests, settings)
-        serving = asyncio.create_task(server.serve())
-        try:
-            await _listening(settings, serving)
-            composition.work()
-            ready.set()
-            announce(settings)
-            await _until_stopped(stopping, serving, database)
-        finally:
-            composition.begin_stop()
-            server.stop()  # type: ignore[no-untyped-call]  # granian types its public classes only in part
-            await requests.finish(_STOP_LIMIT)
-            await asyncio.wait({serving}, timeout=_HANG_UP_LIMIT)
-
-
-@contextlib.asynccontextmanager
-async def _started(composition: Composition) -> AsyncIterator[None]:
-    """The application's own life, whose end may not hang."""
-    life = composition.app.lifespan()
-    try:
-        await life.__aenter__()
-    except ExceptionGroup as group:
-        known = _known_cause(group)
-        if known is None:
-            raise
-        raise known from group
-    try:
-        yield
-    finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_LIMIT):
-                await life.__aexit__(None, None, None)
-
-
-def _known_cause(group: ExceptionGroup[Exception]) -> Unusable | None:
-    """What a person can put right among the reasons for which the application did not start."""
-    for error in group.exceptions:
-        found = _known_cause(error) if isinstance(error, ExceptionGroup) else error
-        if isinstance(found, Unusable):
-            return found
-    return None
-
-
-def _server(app: OpenRequests, settings: Settings) -> Server:
-    return Server(
-        app,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGINL,  # we run the application's life ourselves
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=_BACKLOG,
-        backpressure=_CONNECTIONS,
-        log_level=LogLevels.error,
-        log_dictconfig=_LOG_TO_STDERR,
-    )
-
-
-async def _listening(settings: Settings, serving: asyncio.Task[None]) -> None:
-    """Return when the port takes connections."""
-    while True:
-        if serving.done():
-            raise CannotServe(f"Port {settings.port} on {settings.host} cannot be served.") from serving.exception()
-        try:
-            _, writer = await asyncio.open_connection(settings.host, settings.port)
-        except OSError:
-            await asyncio.sleep(0.005)
-        else:
-            writer.close()
-            return
-
-
-async def _until_stopped(stopping: asyncio.Event, serving: asyncio.Task[None], database: OpenDatabase) -> None:
-    """Return when asked to stop; raise when the database or the server ended by itself."""
-    while not stopping.is_set():
-        if serving.done():
-            raise CannotServe("The HTTP server ended by itself.") from serving.exception()
-        if not database.alive():
-            raise CannotServe("The embedded database ended by itself; start again to continue with the same data.")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _WATCH_INTERVAL)
-
-
-@contextlib.contextmanager
-def _signals_end_the_program() -> Iterator[None]:
-    """Before the event loop listens for signals itself, leave by the normal way so that the database is stopped."""
-    before = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _free_port(host: str, port: int) -> int:
-    """The port, or a free one for 0; raises ``CannotServe`` when it cannot be had.
-
-    Asked for without SO_REUSEPORT, which the server sets: two of us would share a port and halve the requests.
-    """
-    if not 0 <= port <= 65535:
-        raise CannotServe(f"Port {port} does not exist; choose one from 1 to 65535.")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotServe(
-                f"Port {port} on {host} is taken by another program; stop that, or choose another port with PORT=."
-            ) from error
-        raise CannotServe(f"Port {port} on {host} cannot be used: {error.strerror}.") from error
-
-
-def _make_home(settings: Settings) -> None:
-    """Make the folder of all data and see that it can be written; what we put there is for nobody else to read.
-
-    Others may pass through it, as PostgreSQL has to where root must run it under another user.
-    """
-    os.umask(0o077)
-    try:
-        settings.home.parent.mkdir(parents=True, exist_ok=True)
-        if not settings.home.exists():
-            settings.home.mkdir()
-            settings.home.chmod(0o711)
-        with tempfile.TemporaryFile(dir=settings.home):
-            pass
-    except OSError as error:
-        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-        raise CannotServe(f"The folder {settings.home} cannot be written: {reason}.") from error
-
-
-def _allow_connections() -> None:
-    """Let this process hold as many connections as the system allows it, as 1,024 are a common default."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY:
-        wanted = _CONNECTIONS * 2
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(wanted, hard)) if hard > 0 else wanted, hard))
+    await host(composition, settings, stopping, announce, trouble=trouble)

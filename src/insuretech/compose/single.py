@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from insuretech.catalogue.app import Catalogue
 from insuretech.catalogue.app import build as build_catalogue
 from insuretech.compose.edge import application
+from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
 from insuretech.compose.storage import open_storage
@@ -25,10 +26,10 @@ from insuretech.kit.http import new_client
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.messaging import Reaction
-from insuretech.kit.migrations import service_url
 from insuretech.kit.outbox import until_delivered
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.relay import LocalRelay
+from insuretech.kit.roles import service_url
 from insuretech.kit.settings import Settings
 from insuretech.orders.app import build as build_orders
 from insuretech.quotes.app import build as build_quotes
@@ -53,6 +54,7 @@ class Composition:
     databases: tuple[Database, ...]
     catalogue: Catalogue
     loops: Loops = field(default_factory=Loops)
+    phase: Phase = field(default_factory=Phase)
 
     @cached_property
     def reactions(self) -> tuple[Reaction, ...]:
@@ -70,7 +72,7 @@ class Composition:
     async def start(self) -> None:
         """Run start hooks, then relays; return when what the hooks announced is known everywhere."""
         for service in self.services:
-            for hook in service.on_start:
+            for hook in [*service.seed, *service.on_start]:
                 await hook()
         for service in self.services:
             relay = self.relay(service)
@@ -119,7 +121,8 @@ def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
     databases: dict[str, Database] = {}
 
     def database(service: str) -> Database:
-        return databases.setdefault(service, Database(service, service_url(admin, service)))
+        url = service_url(admin, service, settings.database_secret)
+        return databases.setdefault(service, Database(service, url, settings.pool_size))
 
     platform = Platform(
         settings=settings,
@@ -163,6 +166,6 @@ def _application(
             await composition.stop()
 
     routes = [route for service in services for route in service.routes]
-    probes = operations_routes(services, platform, composition.loops.down)
+    probes = operations_routes(services, platform, composition.loops.down, phase=composition.phase)
     failure_page = next((service.failure_page for service in services if service.failure_page), None)
     return application([*routes, *probes], settings, [running], failure_page)

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from insuretech.kit.db import Database
 from insuretech.kit.failures import Unusable
 from insuretech.kit.messaging import messaging_tables
+from insuretech.kit.roles import role_password, scram_verifier
 
 _LOCK = 7_204_000_001
 
@@ -24,32 +26,53 @@ class SchemaUnknown(Unusable):
     """A schema is in a state that no migration of ours leads to or from."""
 
 
-async def migrate(admin: URL, services: Sequence[str]) -> None:
-    """Bring every service's schema up to its head; one process at a time, others wait and find it done."""
+async def migrate(admin: URL, services: Sequence[str], secret: str = "") -> None:
+    """Bring every service's schema up to its head; one process at a time, others wait and find it done.
+
+    The administrator need not be a superuser: it has CREATEROLE, CREATE on the database, and owns no tables. Roles get
+    their passwords (``kit.roles``) every time, so that a new secret takes effect.
+    """
     engine = create_async_engine(admin, connect_args={"timeout": 5})
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             for service in services:
-                await connection.run_sync(_prepare, service, admin.password)
+                await connection.run_sync(_prepare, service, _password(admin, service, secret))
                 if await connection.run_sync(_revision, service) != _head(service):
                     await connection.run_sync(_upgrade, service)
     finally:
         await engine.dispose()
 
 
-def service_url(admin: URL, service: str) -> URL:
-    """How a service connects: the administrator's address under the service's own role."""
-    return admin.set(username=service)
+async def schema_problem(database: Database) -> str | None:
+    """What keeps a service from working on its schema, in words; None when it is there and new enough for this code.
+
+    A schema newer than the code is fine: migrations only add, and the code of the version before runs on beside them.
+    """
+    async with database.reading() as connection:
+        revision = await connection.run_sync(_revision, database.service)
+    if revision is None:
+        return "no schema yet"
+    return None if revision >= _head(database.service) else f"schema at {revision}"
 
 
-def _prepare(connection: Connection, service: str, password: object) -> None:
+def _password(admin: URL, service: str, secret: str) -> str:
+    """What stands after ``password`` for a service's role: a verifier (RFC 5803), so that no log holds the secret."""
+    if secret:
+        return scram_verifier(role_password(secret, service))
+    return str(admin.password or "")
+
+
+def _prepare(connection: Connection, service: str, password: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote(service)
     known = connection.execute(sa.text("select 1 from pg_roles where rolname = :name"), {"name": service}).first()
     if known is None:
         connection.exec_driver_sql(f"create role {quoted} login")
+    may_act_as = sa.text("select pg_has_role(:name, 'member')")
+    if not connection.execute(may_act_as, {"name": service}).scalar():
+        connection.exec_driver_sql(f"grant {quoted} to current_user")  # who makes a role may not act as it (since 16)
     if password:
-        secret = str(password).replace("'", "''")
+        secret = password.replace("'", "''")
         connection.exec_driver_sql(f"alter role {quoted} password '{secret}'")
     connection.exec_driver_sql(f"create schema if not exists {quoted} authorization {quoted}")
 

@@ -49,7 +49,12 @@ class Service:
     reactions: Sequence[Reaction] = ()
     background: Sequence[Background] = ()
     on_start: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Run before the first request, in every process; safe to repeat and to run beside each other."""
+    seed: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Run before ``on_start`` where one process is everything; else done by commands, once for all replicas."""
     database: Database | None = None
+    serves_without_database: bool = False
+    """Requests are carried out from memory while the database is away."""
     messaging: MessagingTables | None = None
     projections: Mapping[str, Callable[[], Awaitable[int]]] = field(default_factory=dict)
     """Rebuilds a projection from its source; gives the number of entries."""

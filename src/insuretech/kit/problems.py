@@ -155,8 +155,21 @@ class InternalError(Problem):
     title = "Something broke on our side; nothing was half-done"
 
 
+class ProblemKind(msgspec.Struct, frozen=True):
+    """What is the same of all problems of one ``type``."""
+
+    slug: str
+    status: int
+    title: str
+
+
+def problem_kinds() -> dict[str, ProblemKind]:
+    """Every kind of problem this process knows, by slug, for the pages that explain them."""
+    return {slug: ProblemKind(slug, kind.status, kind.title) for slug, kind in all_problems().items()}
+
+
 def all_problems(root: type[Problem] = Problem) -> dict[str, type[Problem]]:
-    """Every problem by slug, for the pages that explain them."""
+    """Every problem by slug."""
     found = {root.slug: root}
     for child in root.__subclasses__():
         found |= all_problems(child)

@@ -23,9 +23,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Time limits and intervals are seconds. ``database_url`` empty means the embedded PostgreSQL under ``home``.
 
-    Only where services run apart: ``kafka`` (bootstrap servers) and ``redis`` (nodes of the cluster) as ``host:port,…``;
-    ``services_url``: where the other services are reached, with ``internal_secret``; ``instance``: a name of this
-    process among its replicas that stays over restarts; ``zone``: the site it runs in.
+    ``database_secret``: what the passwords of the services' database roles are made from (``kit.roles``).
+
+    Only where services run apart: ``kafka`` (bootstrap servers) and ``redis`` (nodes of the cluster), ``host:port,…``;
+    ``services_url``: where the other services are reached, with ``internal_secret`` (at least 16 characters; during a
+    change ``new,old``); ``instance``: a name of this process among its replicas that stays over restarts; ``zone``: the
+    site it runs in; ``drain``: how long requests are still taken after the wish to stop, so that the load balancer has
+    noticed before it ends; ``pool_size``: connections a process keeps to the database.
     """
 
     home: Path = Path("var")
@@ -33,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8000
     public_url: str = ""
     database_url: str = ""
+    database_secret: str = ""
+    pool_size: Annotated[int, msgspec.Meta(ge=2, le=100)] = 8
     insurers_file: Path | None = None
     sandbox_enabled: bool = True
     sandbox_secret: str = "sandbox-only-not-a-secret"  # noqa: S105 - guards nothing but invented insurers
@@ -59,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     internal_secret: str = ""
     instance: str = ""
     zone: str = ""
+    drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 5.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     @property
@@ -86,6 +93,7 @@ _SECRETS = {
     "sandbox_secret",
     "yookassa_secret_key",
     "database_url",
+    "database_secret",
     "s3_access_key",
     "s3_secret_key",
     "smtp_url",

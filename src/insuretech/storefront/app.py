@@ -1,11 +1,13 @@
 """Wires the site: the only place that names how the marketplace is reached."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx
 
 from insuretech.kit.platform import Platform, Service
+from insuretech.kit.problems import ProblemKind, problem_kinds
 from insuretech.kit.settings import Settings
 from insuretech.storefront.assets import shipped_assets
 from insuretech.storefront.desk import Desk
@@ -31,13 +33,17 @@ def build(
     *,
     marketplace_transport: httpx.AsyncBaseTransport | None = None,
     marketplace: Marketplace | None = None,
+    known_problems: Callable[[], Mapping[str, ProblemKind]] = problem_kinds,
 ) -> Storefront:
-    """The site before the marketplace at ``settings.base_url``, or behind the given transport or port."""
+    """The site before the marketplace at ``settings.services_url`` (else ``base_url``), or behind what is given.
+
+    ``known_problems`` are explained to people; by default those of the code in this process.
+    """
     settings = platform.settings
     if marketplace is None:
         client = httpx.AsyncClient(
-            base_url=settings.base_url,
-            transport=marketplace_transport,
+            base_url=settings.services_url or settings.base_url,
+            transport=marketplace_transport or platform.http.wire,
             timeout=httpx.Timeout(TIME_LIMIT, connect=3),
             trust_env=False,
         )
@@ -48,6 +54,7 @@ def build(
         clock=platform.clock,
         keyring=platform.keyring,
         public_url=settings.public_url.rstrip("/"),
+        problem_kinds=known_problems,
     )
     routes = site_routes(desk, shipped_assets())
     return Storefront(Service(name="storefront", routes=routes, failure_page=page_of_failure(desk)))

@@ -1,7 +1,7 @@
 """What every page of the site works with: the marketplace behind it, the templates, the clock."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -10,6 +10,7 @@ from litestar import Request, Response
 
 from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.keyring import Keyring
+from insuretech.kit.problems import ProblemKind, problem_kinds
 from insuretech.storefront.ports import Marketplace, ProductSummary, Refused
 from insuretech.storefront.views import Views
 from insuretech.storefront.visits import Visit, visit_of
@@ -27,6 +28,7 @@ class Desk:
     clock: Clock
     keyring: Keyring
     public_url: str
+    problem_kinds: Callable[[], Mapping[str, ProblemKind]] = problem_kinds
     _seen: list[ProductSummary] = field(default_factory=list)
 
     def visit(self, request: Request[Any, Any, Any]) -> Visit:

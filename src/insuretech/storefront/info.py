@@ -7,7 +7,6 @@ import msgspec
 from litestar import Response
 
 from insuretech.contracts.text import Text
-from insuretech.kit.problems import all_problems
 from insuretech.kit.tracing import current_trace_id
 from insuretech.storefront.api_reference import operations
 from insuretech.storefront.desk import Desk
@@ -91,16 +90,16 @@ class Info:
         return await self._desk.page(visit, "api.html", {"resources": resources})
 
     async def problems(self, visit: Visit) -> Response[Any]:
-        pages = [self._problem(visit, slug) for slug in sorted(all_problems())]
+        pages = [self._problem(visit, slug) for slug in sorted(self._desk.problem_kinds())]
         return await self._desk.page(visit, "problems.html", {"problems": pages})
 
     async def problem(self, visit: Visit, slug: str) -> Response[Any]:
-        if slug not in all_problems():
+        if slug not in self._desk.problem_kinds():
             raise Refused(404, "not-found", "There is no such problem type.")
         return await self._desk.page(visit, "problem.html", {"problem": self._problem(visit, slug)})
 
     def _problem(self, visit: Visit, slug: str) -> ProblemPage:
-        kind = all_problems()[slug]
+        kind = self._desk.problem_kinds()[slug]
         words = problem_words().get(slug)
         general = words or problem_words()["default"]
         return ProblemPage(

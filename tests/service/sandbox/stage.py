@@ -29,8 +29,8 @@ from insuretech.kit.http import OutgoingClient, new_client
 from insuretech.kit.ids import new_id
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
-from insuretech.kit.migrations import service_url
 from insuretech.kit.platform import Platform, Service
+from insuretech.kit.roles import service_url
 from insuretech.kit.settings import Settings
 from insuretech.kit.signatures import signed
 from insuretech.sandbox.app import build

@@ -1,0 +1,174 @@
+"""One service in a process of its own, beside other replicas of it: what ``insuretech service NAME`` runs.
+
+A process starts without anything around it being there. It listens at once, says by ``/healthz/startup`` what it waits
+for, and works as soon as that has come. What is away later is for the adapters to bridge: the process stays.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+from litestar import Litestar
+from sqlalchemy.exc import SQLAlchemyError
+
+from insuretech.compose.database import database_address, reason_of
+from insuretech.compose.edge import application
+from insuretech.compose.hosting import Announce, Stopping, host, run_until_signal, surroundings
+from insuretech.compose.lifecycle import Phase
+from insuretech.compose.loops import Loops
+from insuretech.compose.operations import operations_routes
+from insuretech.compose.services import BUILDERS, SEALING
+from insuretech.kit.clock import SystemClock
+from insuretech.kit.db import Database
+from insuretech.kit.failures import Unusable
+from insuretech.kit.http import new_client
+from insuretech.kit.keyring import Keyring, KeyringInvalid
+from insuretech.kit.live import LiveHub
+from insuretech.kit.migrations import schema_problem
+from insuretech.kit.platform import Background, Platform, Service
+from insuretech.kit.roles import service_url
+from insuretech.kit.settings import Settings, SettingsInvalid
+
+log = structlog.get_logger(__name__)
+
+_PAUSE = 0.5  # seconds between attempts to start
+
+Feeds = Callable[[Service, Platform], Sequence[Background]]
+"""The loops that take a service's events out and bring it those of others."""
+
+
+class NotYet(Exception):
+    """Something a start needs is not there; the message is the word the probe says."""
+
+
+@dataclass
+class ServiceProcess:
+    """One service, wired: the ASGI application and what runs beside it."""
+
+    app: Litestar
+    platform: Platform
+    service: Service
+    feeds: Feeds
+    loops: Loops = field(default_factory=Loops)
+    phase: Phase = field(default_factory=lambda: Phase("starting"))
+    _starting: asyncio.Task[None] | None = None
+
+    def work(self) -> None:
+        """Begin to start: requests to us are answered from now on, if only by the probes."""
+        self._starting = asyncio.create_task(self._until_started())
+
+    async def _until_started(self) -> None:
+        """Try until everything is there; each hook is safe to repeat."""
+        while True:
+            try:
+                await self._start()
+            except Exception as error:  # noqa: BLE001 - whatever is missing, it may come
+                self._tell(error)
+                await asyncio.sleep(_PAUSE)
+            else:
+                self.phase.begin()
+                log.info("service.started", service=self.service.name)
+                return
+
+    async def _start(self) -> None:
+        database = self.service.database
+        if database is not None and (problem := await schema_problem(database)) is not None:
+            raise NotYet(f"schema:{self.service.name}: {problem}")
+        for hook in self.service.on_start:
+            await hook()
+        self.loops.start([*self.feeds(self.service, self.platform), *self.service.background])
+
+    def _tell(self, error: Exception) -> None:
+        reason = str(error) if isinstance(error, NotYet | Unusable) else f"{_part_of(error)}: {reason_of(error)}"
+        if reason != self.phase.reason:
+            log.warning("service.waits", service=self.service.name, reason=reason)
+        self.phase.reason = reason
+
+    def begin_stop(self) -> None:
+        """Close live streams, so that the server can finish its open requests."""
+        self.platform.live.close()
+
+    async def stop(self) -> None:
+        """Cancel loops and close pools; what was under way another replica takes up."""
+        self.begin_stop()
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await self.loops.stop()
+        await self.platform.http.aclose()
+        if self.service.database is not None:
+            await self.service.database.dispose()
+
+
+def _part_of(error: Exception) -> str:
+    away = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
+    return "database" if isinstance(error, away) else type(error).__name__
+
+
+def no_feeds(_: Service, __: Platform) -> Sequence[Background]:
+    """Events stay in the outbox, and none come."""
+    return ()
+
+
+def build(name: str, settings: Settings, keyring: Keyring, *, feeds: Feeds = no_feeds) -> ServiceProcess:
+    """Wire one service; opens nothing yet."""
+    platform = Platform(
+        settings=settings,
+        clock=SystemClock(),
+        keyring=keyring,
+        http=new_client(),
+        live=LiveHub(),
+        database=lambda service: _own_database(name, service, settings),
+    )
+    service = BUILDERS[name](platform)
+    process = ServiceProcess(Litestar([], logging_config=None), platform, service, feeds)
+    process.app = _application(process, settings)
+    return process
+
+
+def _own_database(name: str, asked: str, settings: Settings) -> Database:
+    if asked != name:
+        raise PermissionError(f"{name} has no access to the data of {asked}")
+    if not settings.database_url:
+        raise SettingsInvalid("DATABASE_URL is needed: a service apart has no database of its own.")
+    url = service_url(database_address(settings.database_url), name, settings.database_secret)
+    return Database(name, url, settings.pool_size)
+
+
+def _application(process: ServiceProcess, settings: Settings) -> Litestar:
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await process.stop()
+
+    probes = operations_routes([process.service], process.platform, phase=process.phase, without=process.loops.down)
+    return application(
+        [*process.service.routes, *probes], settings, [running], process.service.failure_page, described=False
+    )
+
+
+def serve_service(name: str, settings: Settings, announce: Announce) -> None:
+    """Serve one service until SIGINT, SIGTERM or SIGHUP; must run in the main thread."""
+    with surroundings(settings) as known:
+        run_until_signal(lambda stopping: _run(name, known, stopping, announce))
+
+
+async def _run(name: str, settings: Settings, stopping: Stopping, announce: Announce) -> None:
+    process = build(name, settings, _keyring(name, settings))
+    await host(process, settings, stopping, announce, drain=settings.drain)
+
+
+def _keyring(name: str, settings: Settings) -> Keyring:
+    """The keys all replicas share. They are made by hand, as each replica would make others."""
+    if name not in SEALING:
+        return Keyring.generate()
+    if not settings.keyring_path.exists():
+        raise KeyringInvalid(
+            f"There is no key file {settings.keyring_path}: make one with `insuretech keys create` and give it to all."
+        )
+    return Keyring.open(settings.keyring_path)
