@@ -121,7 +121,7 @@ admin_token = "{keys.admin_token}"
         with self._admin(1) as admin:
             if not _sent(admin.get("/v2/GetClusterLayout"))["roles"]:
                 self._assign_zones(admin)
-            self._wait_whole(admin)
+            self._wait_whole()
             known = {key["id"] for key in _sent(admin.get("/v2/ListKeys"))}
             if self.keys.access_key not in known:
                 key = {"accessKeyId": self.keys.access_key, "secretAccessKey": self.keys.secret_key, "name": BUCKET}
@@ -150,14 +150,18 @@ admin_token = "{keys.admin_token}"
         _sent(admin.post("/v2/UpdateClusterLayout", json={"roles": roles}))
         _sent(admin.post("/v2/ApplyClusterLayout", json={"version": 1}))
 
-    def _wait_whole(self, admin: httpx.Client) -> None:
+    def _wait_whole(self) -> None:
+        """Return when every node knows its zone and sees all the others."""
         until = time.monotonic() + _LAYOUT_LIMIT
-        while (health := _sent(admin.get("/v2/GetClusterHealth")))["status"] != "healthy":
-            if time.monotonic() > until:
-                raise ProcessFailed(
-                    f"The S3 nodes do not form a cluster: {health['storageNodesUp']} of 3 are connected."
-                )
-            time.sleep(POLL)
+        for number in self.numbers:
+            with self._admin(number) as admin:
+                while not self._sees_all(_sent(admin.get("/v2/GetClusterHealth"))):
+                    if time.monotonic() > until:
+                        raise ProcessFailed(f"The S3 nodes are no cluster after {_LAYOUT_LIMIT:.0f} s; see their logs.")
+                    time.sleep(POLL)
+
+    def _sees_all(self, health: dict[str, Any]) -> bool:
+        return health["status"] == "healthy" and health["storageNodesUp"] == health["storageNodes"] == len(ZONES)
 
     def _ensure_bucket(self, admin: httpx.Client) -> None:
         buckets = _sent(admin.get("/v2/ListBuckets"))
