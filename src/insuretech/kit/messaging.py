@@ -1,5 +1,7 @@
 """Outbox, inbox, dead letters and idempotency keys: the four tables every service's schema has.
 
+Outbox and inbox are partitioned by ranges of the event's id, which is to say by time (``kit.retention``).
+
 An event is written to ``outbox`` in the transaction of the change it tells of. A relay hands it on at least once; a
 receiver writes ``inbox`` in the transaction of its effect, so that the effect happens once.
 """
@@ -38,8 +40,8 @@ def messaging_tables(metadata: sa.MetaData) -> MessagingTables:
     outbox = sa.Table(
         "outbox",
         metadata,
-        sa.Column("position", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-        sa.Column("id", pg.UUID(as_uuid=True), nullable=False, unique=True),
+        sa.Column("position", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("id", pg.UUID(as_uuid=True), primary_key=True),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("topic", sa.Text, nullable=False),
         sa.Column("key", sa.Text, nullable=False),
@@ -48,6 +50,7 @@ def messaging_tables(metadata: sa.MetaData) -> MessagingTables:
         sa.Column("payload", sa.LargeBinary, nullable=False),
         sa.Column("published_at", moment),
         sa.Index("ix_outbox_unpublished", "position", postgresql_where=sa.text("published_at is null")),
+        postgresql_partition_by="range (id)",
     )
     inbox = sa.Table(
         "inbox",
@@ -55,6 +58,7 @@ def messaging_tables(metadata: sa.MetaData) -> MessagingTables:
         sa.Column("consumer", sa.Text, primary_key=True),
         sa.Column("event_id", pg.UUID(as_uuid=True), primary_key=True),
         sa.Column("received_at", moment, nullable=False, server_default=sa.func.now()),
+        postgresql_partition_by="range (event_id)",
     )
     dead_letters = sa.Table(
         "dead_letters",

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from insuretech.kit.db import Database
 from insuretech.kit.failures import Unusable
-from insuretech.kit.messaging import messaging_tables
+from insuretech.kit.partitioning import create_messaging_tables
 from insuretech.kit.roles import role_password, scram_verifier
 
 _LOCK = 7_204_000_001
@@ -115,21 +115,7 @@ def _upgrade(connection: Connection, service: str) -> None:
 
 
 def create_messaging(schema: str) -> None:
-    """For a service's first migration: outbox, inbox, dead letters, idempotency keys, and the relay's wake-up call."""
+    """For a service's first migration: its messaging tables, those that grow in partitions, and the relay's wake-up."""
     from alembic import op  # noqa: PLC0415 - see above
 
-    metadata = sa.MetaData(schema=schema)
-    messaging_tables(metadata)
-    metadata.create_all(op.get_bind())
-    op.execute(
-        f"""
-        create function {schema}.outbox_wake() returns trigger language plpgsql as
-        $$ begin perform pg_notify('{schema}_outbox', ''); return null; end $$
-        """
-    )
-    op.execute(
-        f"""
-        create trigger outbox_wake after insert on {schema}.outbox
-        for each statement execute function {schema}.outbox_wake()
-        """
-    )
+    create_messaging_tables(op.get_bind(), schema)

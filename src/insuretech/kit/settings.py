@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     yookassa_secret_key: str = "sandbox-only-not-a-secret"  # noqa: S105 - accepted by the sandbox alone
     keyring_file: Path | None = None
     quote_ttl: Seconds = 24 * 3600.0
+    outbox_kept: Seconds = 7 * 86400.0
+    inbox_kept: Seconds = 21 * 86400.0
+    partition_period: Seconds = 86400.0
     insurer_time_limit: Seconds = 60.0
     payment_deadline: Seconds = 30 * 60.0
     issue_recheck: Seconds = 5.0
