@@ -1,11 +1,12 @@
-"""Live messages inside one process: who listens to a channel gets what is published on it from then on.
+"""Live messages: who listens to a channel of this process gets what is published on it from then on.
 
-Nothing here is durable: a listener that falls behind is told so and reads the truth from the database instead.
+Nothing here is durable: a listener that falls behind is told so and reads the truth from the database instead. Where
+several replicas run, a bridge (``kit.live_bridge``) carries messages that have a form for it to the others' hubs.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LAGGED = object()
@@ -50,16 +51,45 @@ class Subscription:
 
 
 class LiveHub:
-    """Channels by name; a channel without listeners costs nothing."""
+    """Channels by name, as ``<kind>:<which>``; a channel without listeners costs nothing.
+
+    ``onward`` takes messages to other replicas, where there are any. ``gap`` is set when some of theirs may be missing.
+    """
 
     def __init__(self, queue_size: int = 64) -> None:
+        self.onward: Callable[[str, bytes], None] | None = None
+        self.gap = asyncio.Event()
         self._size = queue_size
         self._channels: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._decoders: dict[str, Callable[[bytes], object]] = {}
         self._closed = False
 
-    def publish(self, channel: str, message: object) -> None:
+    def publish(self, channel: str, message: object, wire: bytes | None = None) -> None:
+        """Tell who listens here, and with ``wire``, the same message as bytes, who listens at other replicas.
+
+        No personal data may be in ``wire``.
+        """
         for subscription in self._channels.get(channel, ()):
             subscription.put(message)
+        if wire is not None and self.onward is not None:
+            self.onward(channel, wire)
+
+    def understand(self, kind: str, decode: Callable[[bytes], object]) -> None:
+        """Say how the bytes of other replicas on channels of this kind become messages."""
+        self._decoders[kind] = decode
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of channels worth hearing from other replicas."""
+        return list(self._decoders)
+
+    def hear(self, channel: str, wire: bytes) -> None:
+        """Tell who listens here what another replica published."""
+        listeners = self._channels.get(channel, ())
+        if listeners:
+            message = self._decoders[channel.partition(":")[0]](wire)
+            for subscription in listeners:
+                subscription.put(message)
 
     @contextmanager
     def subscribe(self, channel: str) -> Iterator[Subscription]:

@@ -9,6 +9,7 @@ from litestar.types import ControllerRouterHandler
 
 from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
+from insuretech.kit.hot import HotStore, MemoryHot
 from insuretech.kit.files import FileCheck
 from insuretech.kit.http import OutgoingClient
 from insuretech.kit.keyring import Keyring
@@ -30,6 +31,7 @@ class Platform:
     http: OutgoingClient
     live: LiveHub
     database: Callable[[str], Database]
+    hot: HotStore = field(default_factory=MemoryHot)
 
 
 @dataclass(frozen=True)

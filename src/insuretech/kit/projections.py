@@ -1,0 +1,362 @@
+"""Projections in hot storage: read from there, from their source where it lacks or is away, and kept true to it.
+
+Three ways lead from the source into the projection, and a newer version always wins, so that their order is of no
+matter: whoever changes something puts it right after the commit; whoever finds nothing puts what it read instead; and
+the sweep puts what both missed, because a process died, Redis was away or lost what it had confirmed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
+import structlog
+from prometheus_client import Counter, Gauge
+
+from insuretech.kit.clock import Clock
+from insuretech.kit.hot import Entry, Growth, HotAway, HotStore, entry_key, name_in
+from insuretech.kit.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+READS = Counter("insuretech_projection_reads_total", "Reads of projections, by where from.", ["projection", "source"])
+HEALED = Counter("insuretech_projection_healed_total", "Entries a sweep had to put right.", ["projection"])
+SWEPT = Gauge("insuretech_projection_swept_timestamp_seconds", "When the last whole sweep began.", ["projection"])
+
+SETTLING = 2.0
+"""Seconds after which every process knows of a new generation: twice as long as one believes what it knows."""
+OVERLAP = timedelta(seconds=30)
+"""How far a sweep looks back beyond the last one: longer than a transaction, and than a failover may lose."""
+_BATCH = 200
+_FIRST = 0
+_T = TypeVar("_T")
+
+
+class RebuildUnderWay(Exception):
+    """Somebody else is rebuilding this projection."""
+
+
+class Source(Protocol):
+    """Where a projection comes from; its versions grow with every change."""
+
+    async def load(self, names: Collection[str]) -> Mapping[str, Entry]:
+        """Entries as they should be; what there is nothing of is left out."""
+        ...
+
+    async def changed(self, since: datetime) -> Mapping[str, int]:
+        """Names of what has changed since then, with their versions now; others may be among them."""
+        ...
+
+    def everything(self) -> AsyncIterator[Sequence[str]]:
+        """All names that a new generation begins with, in portions."""
+        ...
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that is not as its source says; versions are None where there is none."""
+
+    projection: str
+    name: str
+    kind: str
+    held: int | None
+    source: int | None
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found."""
+
+    projection: str
+    entries: int
+    differences: list[Difference]
+
+
+class _Generations(NamedTuple):
+    active: int
+    building: int | None
+
+    def all(self) -> list[int]:
+        return [self.active] if self.building is None else [self.active, self.building]
+
+
+class Projection:
+    """One projection. ``ttl`` is seconds an entry stays after it was put, ``layout`` grows when values change form.
+
+    ``complete`` ones hold everything their source has; others hold what was changed or read of late.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hot: HotStore,
+        source: Source,
+        clock: Clock,
+        *,
+        ttl: float,
+        layout: int = 1,
+        complete: bool = False,
+        loads: int = 4,
+    ) -> None:
+        self.name = name
+        self._hot = hot
+        self._source = source
+        self._clock = clock
+        self._ttl = ttl
+        self._layout = layout
+        self._complete = complete
+        self._loads = asyncio.Semaphore(loads)
+        self._loading: dict[str, asyncio.Task[Entry | None]] = {}
+        self._putting: set[asyncio.Task[None]] = set()
+        self._generations = _Generations(_FIRST, None)
+        self._learnt = float("-inf")
+        self._learning: asyncio.Task[None] | None = None
+        self._me = str(new_id())
+
+    # ------------------------------------------------------------ reading
+
+    async def read(self, name: str, at_least: int = 0) -> Entry | None:
+        """The entry, not older than ``at_least``; from the source where the projection lacks it or is away."""
+        try:
+            await self._know_generations()
+            found = await self._hot.get(self._key(name, self._generations.active))
+        except HotAway:
+            READS.labels(self.name, "away").inc()
+            return await self._loaded(name)
+        if found is not None and found.version >= at_least:
+            READS.labels(self.name, "hot").inc()
+            return found
+        READS.labels(self.name, "source").inc()
+        return await self._loaded(name)
+
+    async def _loaded(self, name: str) -> Entry | None:
+        """From the source: one load at a time for a name, whoever wants it, and few loads at once."""
+        task = self._loading.get(name)
+        if task is None:
+            task = self._loading[name] = asyncio.create_task(self._load(name))
+            task.add_done_callback(lambda _: self._loading.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, name: str) -> Entry | None:
+        async with self._loads:
+            entry = (await self._source.load([name])).get(name)
+        if entry is not None:
+            self.put_soon({name: entry})
+        return entry
+
+    # ------------------------------------------------------------ following changes
+
+    async def put(self, entries: Mapping[str, Entry]) -> bool:
+        """Put what was changed; False when Redis is away, which the sweep makes good."""
+        try:
+            await self._put(entries)
+        except HotAway:
+            return False
+        return True
+
+    def put_soon(self, entries: Mapping[str, Entry]) -> None:
+        """The same without waiting for it."""
+        task = asyncio.create_task(self._put_quietly(entries))
+        self._putting.add(task)
+        task.add_done_callback(self._putting.discard)
+
+    async def grow(self, name: str, growth: Growth) -> None:
+        """Put what was added to an entry; the whole of it where something before is missing."""
+        try:
+            await self._know_generations()
+            for generation in self._generations.all():
+                if not await self._hot.grow(self._key(name, generation), growth, self._ttl):
+                    await self._put(await self._source.load([name]))
+                    return
+        except HotAway:
+            return
+
+    async def refresh(self, names: Collection[str]) -> bool:
+        """Put anew what the source says of these; False when Redis is away."""
+        return await self.put(await self._source.load(names))
+
+    async def settled(self) -> None:
+        """Wait for what is being put just now."""
+        await asyncio.gather(*self._putting)
+
+    async def _put_quietly(self, entries: Mapping[str, Entry]) -> None:
+        await self.put(entries)
+
+    async def _put(self, entries: Mapping[str, Entry]) -> None:
+        await self._know_generations()
+        for generation in self._generations.all():
+            await self._put_into(generation, entries)
+
+    async def _put_into(self, generation: int, entries: Mapping[str, Entry]) -> None:
+        keyed = {self._key(name, generation): entry for name, entry in entries.items()}
+        if len(keyed) == 1:
+            ((key, entry),) = keyed.items()
+            await self._hot.put(key, entry, self._ttl)
+        elif keyed:
+            await self._hot.put_many(keyed, self._ttl)
+
+    def _key(self, name: str, generation: int) -> str:
+        return entry_key(self.name, name, f"{self._layout}.{generation}")
+
+    # ------------------------------------------------------------ sweeping
+
+    async def keep_true(self, every: float = 4.0) -> None:
+        """Sweep as long as the process runs; among replicas one does it for all."""
+        while True:
+            try:
+                if await self._hot.take_turn(self.name, "sweep", self._me, 2 * every):
+                    await self.sweep()
+            except HotAway:
+                log.info("projection.sweep_put_off", projection=self.name)
+            except Exception:
+                log.exception("projection.sweep_failed", projection=self.name)
+            await asyncio.sleep(every)
+
+    async def sweep(self) -> int:
+        """Put right what is behind its source; how many entries were. Raises ``HotAway``; the next looks further back.
+
+        A complete projection is held against all of its source, others against what changed since the last sweep.
+        """
+        began = self._clock.now()
+        swept = (await self._learn()).get("swept")
+        since = (began if swept is None else min(began, datetime.fromtimestamp(float(swept), UTC))) - OVERLAP
+        healed = 0
+        for some in _portions(list((await self._source.changed(since)).items())):
+            for generation in self._generations.all():
+                healed += await self._put_right(generation, dict(some))
+        await self._hot.set_state(self.name, {"swept": str(began.timestamp())})
+        SWEPT.labels(self.name).set(began.timestamp())
+        HEALED.labels(self.name).inc(healed)
+        if healed:
+            log.info("projection.healed", projection=self.name, entries=healed)
+        return healed
+
+    async def _put_right(self, generation: int, versions: Mapping[str, int]) -> int:
+        held = await self._hot.versions([self._key(name, generation) for name in versions])
+        behind = [
+            name
+            for (name, version), there in zip(versions.items(), held, strict=True)
+            if (self._complete if there is None else there < version)
+        ]
+        if behind:
+            await self._put_into(generation, await self._source.load(behind))
+        return len(behind)
+
+    # ------------------------------------------------------------ generations
+
+    async def rebuild(self) -> int:
+        """Build a new generation beside the one that is read, then switch and remove the old; how many entries.
+
+        Raises ``HotAway`` and ``RebuildUnderWay``. What is left of a rebuild that died goes with the next.
+        """
+        await self._claim()
+        await self._learn()
+        old = self._generations
+        fresh = max(old.all()) + 1
+        if old.building is not None:
+            await self._switch(old.active, None)
+            await self._remove(old.building)
+        await self._switch(old.active, fresh)
+        await asyncio.sleep(SETTLING)  # from now on everyone writes to both
+        built = 0
+        async for names in self._source.everything():
+            entries = await self._source.load(names)
+            await self._put_into(fresh, entries)
+            built += len(entries)
+            await self._claim()
+        await self._switch(fresh, None)
+        await asyncio.sleep(SETTLING)  # from now on nobody reads the old one
+        await self._remove(old.active)
+        return built
+
+    async def _claim(self) -> None:
+        if not await self._hot.take_turn(self.name, "rebuild", self._me, 30.0):
+            raise RebuildUnderWay
+
+    async def _switch(self, active: int, building: int | None) -> None:
+        fields = {"active": str(active), "building": "" if building is None else str(building)}
+        await self._hot.set_state(self.name, fields)
+        await self._learn()
+
+    async def _remove(self, generation: int) -> None:
+        async for keys in self._hot.keys(self.name, f"{self._layout}.{generation}"):
+            await self._hot.drop(keys)
+
+    async def _know_generations(self) -> None:
+        """Ask anew what was learnt more than a second ago, and wait for it when that is two seconds."""
+        age = asyncio.get_running_loop().time() - self._learnt
+        if age < SETTLING / 2:
+            return
+        if self._learning is None or self._learning.done():
+            self._learning = asyncio.create_task(self._learn_quietly())
+        if age >= SETTLING:
+            await asyncio.shield(self._learning)
+            if asyncio.get_running_loop().time() - self._learnt >= SETTLING:
+                raise HotAway("nobody knows which generation is read")
+
+    async def _learn_quietly(self) -> None:
+        try:
+            await self._learn()
+        except HotAway:
+            return
+
+    async def _learn(self) -> Mapping[str, str]:
+        asked = asyncio.get_running_loop().time()
+        state = await self._hot.state(self.name)
+        building = state.get("building") or None
+        self._generations = _Generations(int(state.get("active", _FIRST)), None if building is None else int(building))
+        self._learnt = asked
+        return state
+
+    # ------------------------------------------------------------ checking
+
+    async def check(self, patience: float = 1.0) -> Checked:
+        """Hold every entry against its source. What differs is looked at again ``patience`` seconds later.
+
+        Raises ``HotAway``.
+        """
+        await self._learn()
+        active, entries = self._generations.active, 0
+        suspects: dict[str, Difference] = {}
+        async for keys in self._hot.keys(self.name, f"{self._layout}.{active}"):
+            for some in _portions([name_in(key) for key in keys]):
+                entries += len(some)
+                suspects.update(await self._differences(active, some))
+        if self._complete:
+            async for names in self._source.everything():
+                suspects.update(await self._differences(active, names))
+        if suspects:
+            await asyncio.sleep(patience)
+            suspects = await self._differences(active, list(suspects))
+        return Checked(projection=self.name, entries=entries, differences=list(suspects.values()))
+
+    async def _differences(self, generation: int, names: Sequence[str]) -> dict[str, Difference]:
+        held = await self._hot.get_many([self._key(name, generation) for name in names])
+        should = await self._source.load(names)
+        found = {}
+        for name, entry in zip(names, held, strict=True):
+            kind = _kind(entry, should.get(name), complete=self._complete)
+            if kind is not None:
+                found[name] = Difference(
+                    projection=self.name,
+                    name=name,
+                    kind=kind,
+                    held=None if entry is None else entry.version,
+                    source=should[name].version if name in should else None,
+                )
+        return found
+
+
+def _kind(held: Entry | None, should: Entry | None, *, complete: bool) -> str | None:
+    if held is None:
+        return "missing" if complete and should is not None else None
+    if should is None:
+        return "unknown to its source"
+    if held.version != should.version:
+        return "behind" if held.version < should.version else "ahead"
+    return None if held.value == should.value else "differs"
+
+
+def _portions(items: Sequence[_T]) -> list[list[_T]]:
+    remaining = iter(items)
+    return list(iter(lambda: list(islice(remaining, _BATCH)), []))

@@ -1,0 +1,114 @@
+"""One connection to one Redis node, shared by everything in the process: many requests on their way at once, in order.
+
+redis-py packs requests and reads answers; its clients would hold a connection for every request instead.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+Command = Sequence[str | bytes | int]
+Answer = Any
+"""What Redis answered, or the ``ResponseError`` it refused with."""
+
+FAILURES = (RedisError, OSError, TimeoutError)
+"""All by which a node can fail to answer."""
+
+
+def new_connection(host: str, port: int, limit: float) -> Connection:
+    """A connection that is not open yet and never tries twice; opening takes at most ``limit`` seconds."""
+    return Connection(
+        host=host, port=port, socket_connect_timeout=limit, retry=Retry(NoBackoff(), 0), socket_keepalive=True
+    )
+
+
+async def connect(connection: Connection) -> None:
+    """Open a connection; raises one of ``FAILURES``."""
+    await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+
+
+class Link:
+    """Asks one node. ``limit`` is seconds for a request with its answers, and for opening the connection.
+
+    A connection that was too slow once is closed, so that everything else on it fails at once, too.
+    """
+
+    def __init__(self, host: str, port: int, limit: float) -> None:
+        self.host = host
+        self.port = port
+        self._limit = limit
+        self._connection: Connection | None = None
+        self._opening = asyncio.Lock()
+        self._waiting: deque[tuple[asyncio.Future[list[Answer]], int]] = deque()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def ask(self, commands: Sequence[Command]) -> list[Answer]:
+        """Send commands together; one answer each. Raises one of ``FAILURES``."""
+        try:
+            async with asyncio.timeout(self._limit):
+                connection = self._connection or await self._opened()
+                answered: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+                self._waiting.append((answered, len(commands)))
+                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                return await answered
+        except TimeoutError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        connection, self._connection = self._connection, None
+        reader, self._reader = self._reader, None
+        if reader is not None and reader is not asyncio.current_task():
+            reader.cancel()
+        while self._waiting:
+            answered, _ = self._waiting.popleft()
+            if not answered.done():
+                answered.set_exception(ConnectionError("the connection was closed"))
+                answered.exception()  # whoever waits hears of it; if nobody does any more, that is no error
+        if connection is not None:
+            with contextlib.suppress(*FAILURES):
+                await connection.disconnect(nowait=True)
+
+    async def _opened(self) -> Connection:
+        async with self._opening:
+            if self._connection is None:
+                connection = new_connection(self.host, self.port, self._limit)
+                try:
+                    await connect(connection)
+                except BaseException:
+                    await connection.disconnect(nowait=True)
+                    raise
+                self._connection = connection
+                self._reader = asyncio.create_task(self._read(connection))
+            return self._connection
+
+    async def _read(self, connection: Connection) -> None:
+        """Hand answers to whoever waits, in the order of their requests."""
+        with contextlib.suppress(*FAILURES):
+            while True:
+                answers: list[Answer] = [await _answer(connection)]
+                if not self._waiting:
+                    break  # nobody asked for that: the connection is out of step
+                answered, count = self._waiting[0]
+                while len(answers) < count:
+                    answers.append(await _answer(connection))
+                self._waiting.popleft()
+                if not answered.done():
+                    answered.set_result(answers)
+        if self._connection is connection:
+            await self.close()
+
+
+async def _answer(connection: Connection) -> Answer:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except ResponseError as refused:
+        return refused
