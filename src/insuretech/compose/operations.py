@@ -30,7 +30,7 @@ POOL_IN_USE = Gauge("insuretech_database_connections_in_use", "Connections lent 
 POOL_SIZE = Gauge("insuretech_database_connections_limit", "Connections a service may use at once.", ["service"])
 
 
-class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+class Health(msgspec.Struct, frozen=True):
     """The answer to a probe; ``failing`` names each part that is not ready, as ``database:orders``.
 
     ``without`` names what is away while requests are carried out all the same.

@@ -74,10 +74,15 @@ def as_problem(request: AnyRequest, error: Exception) -> Problem:
         detail = error.detail if kind is problems.BadRequest else None
         return kind(detail, headers=dict(error.headers or {}))
     if isinstance(error, PoolTimeout | InterfaceError | OSError) or _database_away(error):
-        log.warning("dependency.unavailable", path=request.url.path, error=type(error).__name__)
+        log.warning("dependency.unavailable", route=route_of(request), error=type(error).__name__)
         return problems.Unavailable(headers={"Retry-After": "1"})
-    log.error("request.failed", path=request.url.path, exc_info=error)
+    log.error("request.failed", route=route_of(request), exc_info=error)
     return problems.InternalError()
+
+
+def route_of(request: AnyRequest) -> str:
+    """Which handler's address was asked for, for logs: what stands in its place holders may be a secret."""
+    return f"{request.method} {request.scope.get('path_template', '')}"
 
 
 def _database_away(error: Exception) -> bool:

@@ -9,6 +9,7 @@ import httpx
 from litestar import Litestar
 from sqlalchemy.engine import URL
 
+from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
 from insuretech.kit.clock import SystemClock
@@ -24,14 +25,25 @@ Databases = Callable[[str], Database]
 
 @asynccontextmanager
 async def probed(
-    database: Databases, loops: Loops | None = None, *, away: URL | None = None
+    database: Databases,
+    loops: Loops | None = None,
+    *,
+    away: URL | None = None,
+    phase: Phase | None = None,
+    bridged: bool = False,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application that serves the probes of two services; the second one's database may be away."""
+    """A client of an application that serves the probes of two services; the second one's database may be away.
+
+    ``bridged``: the second one can do without it.
+    """
     second = database("documents") if away is None else Database("documents", away)
-    services = [Service(name="quotes", database=database("quotes")), Service(name="documents", database=second)]
+    services = [
+        Service(name="quotes", database=database("quotes")),
+        Service(name="documents", database=second, serves_without_database=bridged),
+    ]
     async with new_client() as outgoing:
         platform = Platform(Settings(), SystemClock(), Keyring.generate(), outgoing, LiveHub(), database)
-        routes = operations_routes(services, platform, loops.down if loops else tuple)
+        routes = operations_routes(services, platform, loops.down if loops else tuple, phase=phase)
         app = Litestar(routes, openapi_config=None, logging_config=None)
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # the two name the same protocol differently
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -43,7 +55,7 @@ async def test_ready_when_everything_answers(database: Databases) -> None:
     """Otherwise a healthy process would get no requests."""
     async with probed(database) as client:
         response = await client.get("/healthz/ready")
-    assert (response.status_code, response.json()) == (200, {"status": "ready", "failing": []})
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "failing": [], "without": []})
 
 
 async def test_not_ready_names_the_database_that_is_away_while_alive(database: Databases, admin_url: URL) -> None:
@@ -52,8 +64,40 @@ async def test_not_ready_names_the_database_that_is_away_while_alive(database: D
     async with probed(database, away=away) as client:
         ready = await client.get("/healthz/ready")
         live = await client.get("/healthz/live")
-    assert (ready.status_code, ready.json()) == (503, {"status": "not ready", "failing": ["database:documents"]})
+    assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
+    assert ready.json()["failing"] == ["database:documents"]
     assert live.status_code == 200
+
+
+async def test_ready_without_a_database_that_requests_can_do_without(database: Databases, admin_url: URL) -> None:
+    """Otherwise product pages held in memory go away together with the database."""
+    away = admin_url.set(database="nowhere", username="documents")
+    async with probed(database, away=away, bridged=True) as client:
+        ready = await client.get("/healthz/ready")
+    assert (ready.status_code, ready.json()["without"]) == (200, ["database:documents"])
+
+
+async def test_a_start_says_what_it_waits_for_and_is_no_reason_to_restart(database: Databases) -> None:
+    """Otherwise a process that waits for its database is killed over and over, or gets requests it must fail."""
+    phase = Phase("starting", "schema:quotes: no schema yet")
+    async with probed(database, phase=phase) as client:
+        startup, live = await client.get("/healthz/startup"), await client.get("/healthz/live")
+        waiting = await client.get("/healthz/ready")
+        phase.begin()
+        started, ready = await client.get("/healthz/startup"), await client.get("/healthz/ready")
+    assert (startup.status_code, startup.json()["failing"]) == (503, ["schema:quotes: no schema yet"])
+    assert (waiting.status_code, waiting.json()["failing"]) == (503, ["schema:quotes: no schema yet"])
+    assert [answer.status_code for answer in (live, started, ready)] == [200, 200, 200]
+
+
+async def test_a_process_that_wishes_to_stop_is_not_ready_and_yet_alive(database: Databases) -> None:
+    """Otherwise the load balancer sends it requests until the moment it is gone."""
+    phase = Phase()
+    phase.drain()
+    async with probed(database, phase=phase) as client:
+        answers = [await client.get(f"/healthz/{probe}") for probe in ("startup", "live", "ready")]
+    assert [answer.status_code for answer in answers] == [200, 200, 503]
+    assert answers[2].json()["failing"] == ["draining"]
 
 
 async def test_not_ready_within_a_second_when_all_connections_are_lent_out(database: Databases) -> None:

@@ -1,0 +1,103 @@
+"""HEAD requests and what is logged of requests that fail."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from litestar import Litestar, Response, get, post
+from litestar.params import FromPath
+from litestar.response import Stream
+from structlog.testing import capture_logs
+
+from insuretech.compose.edge import application
+from insuretech.kit.settings import Settings
+
+closed: list[str] = []
+
+
+@get("/page", include_in_schema=False)
+async def page() -> Response[str]:
+    """A page with a tag."""
+    return Response("twelve bytes", headers={"ETag": '"v1"'})
+
+
+@get("/stream", include_in_schema=False)
+async def stream() -> Stream:
+    """A stream that never ends by itself."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b": still here\n\n"
+                await asyncio.sleep(0.01)
+        finally:
+            closed.append("stream")
+
+    return Stream(endless(), media_type="text/event-stream")
+
+
+@post("/form", include_in_schema=False)
+async def form() -> None:
+    """Takes something, gives nothing."""
+
+
+@get("/found/{token:str}", include_in_schema=False)
+async def found(token: FromPath[str]) -> None:
+    """Something that needs what is away."""
+    raise ConnectionError(f"away, and looked at {len(token)} signs")
+
+
+@get("/broken/{token:str}", include_in_schema=False)
+async def broken(token: FromPath[str]) -> None:
+    """A fault of ours."""
+    raise RuntimeError(f"a bug at {len(token)} signs")
+
+
+@pytest.fixture
+def app() -> Litestar:
+    """The edge that all services share, before these handlers."""
+    return application([page, stream, form, found, broken], Settings())
+
+
+def client(app: Litestar) -> httpx.AsyncClient:
+    """Somebody who asks."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]  # as elsewhere
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+async def test_head_is_get_without_the_body(app: Litestar) -> None:
+    """Otherwise link checkers and monitors, which ask by HEAD, report every page as broken."""
+    async with client(app) as ask:
+        whole, head = await ask.get("/page"), await ask.head("/page")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["etag"] == whole.headers["etag"]
+    assert head.headers["content-length"] == whole.headers["content-length"] == "12"
+
+
+async def test_head_of_a_stream_ends(app: Litestar) -> None:
+    """Otherwise each HEAD of a live stream holds a stream open until the process ends."""
+    closed.clear()
+    async with client(app) as ask, asyncio.timeout(5):
+        head = await ask.head("/stream")
+    assert (head.status_code, head.content) == (200, b"")
+    assert closed in ([], ["stream"])  # never begun, or ended
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_head_is_refused_where_get_is(app: Litestar) -> None:
+    """Otherwise HEAD would say that there is something to get."""
+    async with client(app) as ask:
+        head, missing = await ask.head("/form"), await ask.head("/nowhere")
+    assert (head.status_code, missing.status_code) == (405, 404)
+
+
+async def test_logs_name_the_route_and_not_what_stands_in_the_address(app: Litestar) -> None:
+    """Otherwise whoever reads logs can open the purchase of everybody whose page failed."""
+    with capture_logs() as logged:
+        async with client(app) as ask:
+            away = await ask.get("/found/a-secret-of-a-buyer")
+            failed = await ask.get("/broken/a-secret-of-a-buyer")
+    assert (away.status_code, failed.status_code) == (503, 500)
+    assert [entry["route"] for entry in logged] == ["GET /found/{token}", "GET /broken/{token}"]
+    assert "a-secret-of-a-buyer" not in str(logged)
