@@ -9,8 +9,8 @@ from litestar.types import ControllerRouterHandler
 
 from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
-from insuretech.kit.hot import HotStore, MemoryHot
 from insuretech.kit.files import FileCheck
+from insuretech.kit.hot import HotStore, MemoryHot
 from insuretech.kit.http import OutgoingClient
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
