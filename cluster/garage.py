@@ -161,7 +161,8 @@ admin_token = "{keys.admin_token}"
                     time.sleep(POLL)
 
     def _sees_all(self, health: dict[str, Any]) -> bool:
-        return health["status"] == "healthy" and health["storageNodesUp"] == health["storageNodes"] == len(ZONES)
+        connected: int = health["storageNodesUp"]
+        return health["status"] == "healthy" and connected == len(ZONES)
 
     def _ensure_bucket(self, admin: httpx.Client) -> None:
         buckets = _sent(admin.get("/v2/ListBuckets"))

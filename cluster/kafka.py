@@ -1,15 +1,16 @@
 """Kafka in KRaft mode: three brokers that are controllers too, one for each site and one for the witness."""
 
 import base64
+import shutil
 import subprocess
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster import probes
-from cluster.ports import Ports
-from cluster.processes import ProcessFailed, Program
+from cluster.ports import Ports, free_base
+from cluster.processes import Processes, ProcessFailed, Program
 
 ZONES = ("spb", "msk", "witness")
 _LOG_SETTINGS = Path(__file__).with_name("data") / "log4j2.properties"
@@ -176,3 +177,23 @@ def shared_classes(libraries: Path) -> tuple[str, ...]:
 
 def _lines(settings: dict[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def archive_classes(libraries: Path, java: str, archive: Path, folder: Path) -> None:
+    """Run one broker for as long as it needs to start, and keep the classes it parsed where every start finds them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    kafka = Kafka(folder / "data", Ports(free_base()), libraries, java, brokers=1)
+    kafka.prepare()
+    made = folder / "classes.jsa"
+    [broker] = kafka.programs()
+    command = (broker.command[0], f"-XX:ArchiveClassesAtExit={made}", *broker.command[1:])
+    broker = replace(broker, command=command, stop_limit=120)
+    processes = Processes(folder)
+    try:
+        processes.start(broker)
+        processes.wait_healthy([broker])
+    finally:
+        processes.stop([broker])
+    if made.exists():  # else every start takes as long as it takes
+        made.replace(archive)
+    shutil.rmtree(folder)
