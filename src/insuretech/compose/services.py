@@ -42,6 +42,12 @@ def _documents(platform: Platform) -> Service:
     return build(platform, policies=policies, storage=open_storage(platform.settings)).service
 
 
+def _settlement(platform: Platform) -> Service:
+    from insuretech.settlement.app import build
+
+    return build(platform).service
+
+
 def _storefront(platform: Platform) -> Service:
     from insuretech.compose.description import Description
     from insuretech.storefront.app import build
@@ -67,10 +73,11 @@ BUILDERS: dict[str, Callable[[Platform], Service]] = {
     "quotes": _quotes,
     "orders": _orders,
     "documents": _documents,
+    "settlement": _settlement,
     "storefront": _storefront,
     "sandbox": _sandbox,
 }
 """Every service by name."""
 
-SEALING = frozenset({"quotes", "orders", "documents", "storefront"})
-"""Services that encrypt personal data, and so need the keys their replicas have."""
+SEALING = frozenset({"quotes", "orders", "documents", "settlement", "storefront"})
+"""Services that encrypt personal data or keys of their own, and so need the keys their replicas have."""

@@ -34,11 +34,13 @@ from insuretech.kit.settings import Settings
 from insuretech.orders.app import build as build_orders
 from insuretech.quotes.app import build as build_quotes
 from insuretech.sandbox.app import build as build_sandbox
+from insuretech.settlement.app import Settlement
+from insuretech.settlement.app import build as build_settlement
 from insuretech.storefront.app import build as build_storefront
 
 log = structlog.get_logger(__name__)
 
-OWNERS = ("catalogue", "quotes", "orders", "documents", "sandbox")
+OWNERS = ("catalogue", "quotes", "orders", "documents", "settlement", "sandbox")
 """Services with a schema of their own."""
 
 _SETTLE_LIMIT = 3.0  # seconds
@@ -53,6 +55,7 @@ class Composition:
     services: tuple[Service, ...]
     databases: tuple[Database, ...]
     catalogue: Catalogue
+    settlement: Settlement
     loops: Loops = field(default_factory=Loops)
     phase: Phase = field(default_factory=Phase)
 
@@ -133,25 +136,26 @@ def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
         database=database,
     )
     transport = _LateTransport()
-    catalogue, services = _wire(platform, transport)
-    composition = Composition(Litestar([], logging_config=None), platform, services, (), catalogue)
+    catalogue, settlement, services = _wire(platform, transport)
+    composition = Composition(Litestar([], logging_config=None), platform, services, (), catalogue, settlement)
     composition.app = _application(settings, platform, services, composition)
     composition.databases = tuple(databases.values())
     transport.inner = httpx.ASGITransport(composition.app, raise_app_exceptions=False)  # type: ignore[arg-type]
     return composition
 
 
-def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Catalogue, tuple[Service, ...]]:
+def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Catalogue, Settlement, tuple[Service, ...]]:
     insurers = open_directory(platform)
     catalogue = build_catalogue(platform, insurers=insurers)
     quotes = build_quotes(platform, insurers=insurers, corridor=catalogue.corridor)
     orders = build_orders(platform, insurers=insurers, offers=quotes.offers)
     documents = build_documents(platform, policies=orders.policies, storage=open_storage(platform.settings))
+    settlement = build_settlement(platform)
     storefront = build_storefront(platform, marketplace_transport=transport)
-    built = [catalogue.service, quotes.service, orders.service, documents.service, storefront.service]
+    built = [one.service for one in (catalogue, quotes, orders, documents, settlement, storefront)]
     if platform.settings.sandbox_enabled:
         built.append(build_sandbox(platform, corridor=catalogue.corridor).service)
-    return catalogue, tuple(built)
+    return catalogue, settlement, tuple(built)
 
 
 def _application(

@@ -221,6 +221,48 @@ class DocumentReady(Event, frozen=True, kw_only=True):
         return str(self.policy_id)
 
 
+class _RegisterEvent(Event, frozen=True, kw_only=True):
+    topic = "settlement.register.v1"
+    register_id: UUID
+    number: str
+    insurer: str
+    month: date
+
+    @property
+    def key(self) -> str:
+        return str(self.register_id)
+
+
+class RegisterClosed(_RegisterEvent, frozen=True, kw_only=True):
+    """All that is between an insurer and us for a month (by its first day) is summed up and will not change.
+
+    ``premium`` by contracts, ``collected`` by payments, ``commission`` and ``vat`` our fee, ``payable`` what we owe.
+    """
+
+    name = "closed"
+    lines: int
+    premium: Money
+    collected: Money
+    commission: Money
+    vat: Money
+    payable: Money
+
+
+class RegisterSent(_RegisterEvent, frozen=True, kw_only=True):
+    """The signed files of a register reached the insurer; ``manifest_sha256`` is the hash of what was signed."""
+
+    name = "sent"
+    channel: Literal["api", "mail"]
+    manifest_sha256: str
+
+
+class RegisterAcknowledged(_RegisterEvent, frozen=True, kw_only=True):
+    """The insurer confirmed the register, except for ``disputed`` lines of it."""
+
+    name = "acknowledged"
+    disputed: int
+
+
 EVENTS: dict[str, type[Event]] = {
     event.type_name(): event
     for event in (
@@ -241,6 +283,9 @@ EVENTS: dict[str, type[Event]] = {
         IssueFailed,
         PolicyCancelled,
         DocumentReady,
+        RegisterClosed,
+        RegisterSent,
+        RegisterAcknowledged,
     )
 }
 
