@@ -1,6 +1,7 @@
 """Objects in a local folder or a bucket, behind adapters over obstore."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -28,6 +29,9 @@ LEFT_ALONE = Gauge("insuretech_storage_left_alone", "1 while an object storage's
 Result = TypeVar("Result")
 
 _PAGE = 1000
+_S3_CODE = re.compile(r"<Code>(\w+)</Code>")
+_S3_REASONS = {"NoSuchBucket": "there is no such bucket"}
+_REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _CONNECT_LIMIT = timedelta(seconds=1.5)
 _SILENCE_LIMIT = timedelta(seconds=3)  # between two pieces of an answer
 _CALL_LIMIT = 3.0  # seconds, and more for what is large:
@@ -56,7 +60,9 @@ class StoredObjects:
         try:
             found = await self._store.get_async(key)
             return bytes(await found.bytes_async())
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):  # else an outage of our own making would look like the loss of everything
+                raise StorageAway(f"the object store did not give {key}: {_reason(error)}") from error
             return None
         except BaseError as error:
             raise StorageAway(f"the object store did not give {key}: {_reason(error)}") from error
@@ -78,9 +84,16 @@ class StoredObjects:
 
     async def check(self) -> None:
         try:
+            await self.look()
+        except StorageAway as error:
+            raise StorageAway(f"The folder of documents cannot be used: {error}.") from error
+
+    async def look(self) -> None:
+        """List one folder; raises ``StorageAway`` with the mere reason."""
+        try:
             await self._store.list_with_delimiter_async("policies")
-        except (BaseError, FileNotFoundError) as error:
-            raise StorageAway(f"The object store cannot be used: {_reason(error)}.") from error
+        except (BaseError, OSError) as error:
+            raise StorageAway(_reason(error)) from error
 
 
 class FolderStorage(StoredObjects):
@@ -159,9 +172,9 @@ class S3Storage:
 
     async def check(self) -> None:
         try:
-            await self._somewhere("check", lambda objects: objects.check(), self._call_limit)
+            await self._somewhere("check", lambda objects: objects.look(), self._call_limit)
         except StorageAway as error:
-            raise StorageAway(f"The bucket {self._bucket} cannot be used: {error}") from error
+            raise StorageAway(f"The bucket {self._bucket} cannot be used: {error}.") from error
 
     async def _somewhere(
         self, operation: str, call: Callable[[StoredObjects], Awaitable[Result]], limit: float
@@ -204,10 +217,13 @@ def _found(meta: "ObjectMeta") -> ObjectFound:
 
 
 def _reason(error: Exception) -> str:
-    """The cause in a few words: the library's own messages run over many lines and repeat addresses."""
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+    """The cause in a few words: the library's own messages run over many lines and hold whole answers."""
+    code = _S3_CODE.search(str(error))
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or (code and code[1] in _REFUSALS):
         return "our key is refused"
+    if code:
+        return _S3_REASONS.get(code[1], f"it answers {code[1]}")
     if isinstance(error, FileNotFoundError):
         return "there is no such bucket or folder"
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return first[:200]
+    return first.partition(" - ")[2][:200].rstrip(".") or first[:200]

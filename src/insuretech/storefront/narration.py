@@ -120,14 +120,14 @@ def story_of(order: Order) -> Story:
 
 
 def _moving(order: Order) -> bool:
-    """Whether the page should look again: the order, its payment, its document or its end is on the way."""
+    """Whether the page should look again: the order, its payment or its end is on the way."""
     if order.status in MOVING:
         return True
     if order.status == "awaiting_payment":
         return order.payment is not None and order.payment.status in _PAYMENT_ON_THE_WAY
     if order.status != "issued" or order.policy is None:
         return False
-    return not order.policy.document_url or order.policy.status == "cancel_requested"
+    return order.policy.status == "cancel_requested"
 
 
 def _milestones(order: Order) -> tuple[Milestone, ...]:

@@ -197,6 +197,31 @@ def test_keys_are_rotated(insuretech: Command) -> None:
     assert {"quotes", "orders"} <= set(second["reencrypted"])
 
 
+def test_documents_are_checked(insuretech: Command, sql: Sql) -> None:
+    """Otherwise a lost policy is found by the buyer who needs it, and a nightly check cannot raise an alarm."""
+    assert insuretech("documents", "check", "--json").document() == []
+    digest = "ab" * 32
+    sql(
+        """insert into documents.documents (id, policy_id, order_id, owner, number, state, storage_key, sha256, size,
+        created_at) values ($1, $2, $3, 'buyer:x', 'X 1', 'in_force', $4, $5, 1, now())""",
+        *(uuid4(), uuid4(), uuid4()),
+        *(f"policies/ab/{digest}.k1", digest),
+    )
+    ended = insuretech("documents", "check", "--json")
+    (found,) = msgspec.json.decode(ended.said)
+    assert (ended.code, found["fault"], found["repaired"]) == (1, "missing", False)
+    assert insuretech("documents", "check", "--repair").code == 1, "what it was printed from is not there"
+
+
+def test_a_storage_that_is_away_is_one_sentence(insuretech: Command) -> None:
+    """Otherwise an outage looks like the loss of every document."""
+    keys = {"INSURETECH_S3_ACCESS_KEY": "k", "INSURETECH_S3_SECRET_KEY": "s"}
+    ended = insuretech("documents", "check", INSURETECH_S3_URL="http://127.0.0.1:1", **keys)
+    assert ended.code == 1
+    assert ended.complained.startswith("The bucket insuretech cannot be used: ")
+    assert ended.complained.count("\n") == 1
+
+
 def test_migrations_may_be_run_at_any_time(insuretech: Command) -> None:
     """Otherwise a deployment that runs them first fails when there is nothing to do."""
     assert "orders" in (insuretech("migrate", "--json")).document()["services"]
