@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
 
+import asyncpg
 import msgspec
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import URL, make_url
@@ -10,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 Connection = AsyncConnection
 """What a repository works on; named here so that reactions need not know the library."""
+
+Session: TypeAlias = "asyncpg.Connection[Any]"
+"""A session of the driver's own, for what belongs to a session."""
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -63,3 +68,20 @@ class Database:
 
     async def dispose(self) -> None:
         await self.engine.dispose()
+
+
+async def own_connection(database: Database) -> Session:
+    """A session beside the pool, of the driver itself: for advisory locks and notifications, which belong to a session.
+
+    The caller closes it.
+    """
+    url = database.url
+    return await asyncpg.connect(
+        user=url.username,
+        password=url.password,
+        database=url.database,
+        host=str(url.query.get("host") or url.host),
+        port=url.port or 5432,
+        timeout=5,
+        server_settings={"application_name": f"{database.service} session", "jit": "off"},
+    )

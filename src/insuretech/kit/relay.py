@@ -7,7 +7,7 @@ others. A reaction that keeps failing gets ``attempts`` tries, then the event go
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -20,8 +20,8 @@ import structlog
 from prometheus_client import Counter, Gauge
 from sqlalchemy.dialects import postgresql as pg
 
-from insuretech.kit.db import Database
-from insuretech.kit.events import Envelope
+from insuretech.kit.db import Connection, Database, own_connection
+from insuretech.kit.events import Envelope, Event
 from insuretech.kit.ids import new_id
 from insuretech.kit.messaging import MessagingTables, Reaction, first_receipt, first_receipts
 from insuretech.kit.tracing import continue_trace
@@ -79,15 +79,7 @@ class LocalRelay:
                 await asyncio.sleep(self._interval)
 
     async def _relay_while_leader(self) -> None:
-        url = self._database.url
-        connection = await asyncpg.connect(
-            user=url.username,
-            password=url.password,
-            database=url.database,
-            host=str(url.query.get("host") or url.host),
-            port=url.port or 5432,
-            timeout=5,
-        )
+        connection = await own_connection(self._database)
         try:
             schema = self._database.service
             await connection.execute("select pg_advisory_lock(hashtext($1))", f"relay:{schema}")
@@ -171,7 +163,13 @@ def _statements(outbox: sa.Table) -> tuple[sa.Select[Any], sa.Update]:
     return waiting, sa.update(outbox).where(outbox.c.id == sa.any_(ids)).values(published_at=sa.func.now())
 
 
-async def deliver(reaction: Reaction, envelope: Envelope, *, attempts: int, backoff: float) -> bool:
+Buried = Callable[[str, Envelope, str], Awaitable[None]]
+"""Told of consumer, event and reason when an event was given up on."""
+
+
+async def deliver(
+    reaction: Reaction, envelope: Envelope, *, attempts: int, backoff: float, buried: Buried | None = None
+) -> bool:
     """Run one reaction on one event; False when it ended among the dead letters.
 
     While the reaction's database is away failures prove nothing: the error is raised and the event stays in the outbox.
@@ -190,28 +188,25 @@ async def deliver(reaction: Reaction, envelope: Envelope, *, attempts: int, back
         else:
             DELIVERED.labels(reaction.consumer).inc()
             return True
-    await _bury(reaction, envelope, reason, attempts)
+    await bury(reaction.database, reaction.tables, reaction.consumer, envelope, reason, attempts)
+    if buried is not None:
+        await buried(reaction.consumer, envelope, reason)
     return False
 
 
 async def deliver_together(reaction: Reaction, envelopes: Sequence[Envelope]) -> bool:
-    """Run one reaction on several events of one key in one transaction: a commit is what an event costs most.
+    """Run one reaction on several events in one transaction: a commit is what an event costs most.
 
     False when that failed and nothing was done; which event is at fault shows when each is tried alone.
     """
-    told = []
+    told: list[Event] = []
     try:
         async with reaction.database.transaction() as connection:
             ids = [envelope.id for envelope in envelopes]
             fresh = await first_receipts(connection, reaction.tables.inbox, reaction.consumer, ids)
-            for envelope in envelopes:
-                if envelope.id in fresh:
-                    continue_trace(envelope.trace_id)
-                    told.append(event := reaction.decode(envelope))
-                    if reaction.handle_all is None:
-                        await reaction.handle(connection, event, envelope)
-            if reaction.handle_all is not None and told:
-                await reaction.handle_all(connection, told)
+            new = [envelope for envelope in envelopes if envelope.id in fresh]
+            for _, alike in groupby(new, attrgetter("type")):
+                told += await _react_to_alike(reaction, connection, list(alike))
     except Exception as error:  # noqa: BLE001 - whatever it is, the same happens again to the event alone
         log.info("reaction.failed_together", consumer=reaction.consumer, error=type(error).__name__)
         return False
@@ -220,6 +215,19 @@ async def deliver_together(reaction: Reaction, envelopes: Sequence[Envelope]) ->
         for event in told:
             reaction.after_commit(event)
     return True
+
+
+async def _react_to_alike(reaction: Reaction, connection: Connection, envelopes: Sequence[Envelope]) -> Sequence[Event]:
+    """Events of one type that follow each other, in the caller's transaction."""
+    events = []
+    for envelope in envelopes:
+        continue_trace(envelope.trace_id)
+        events.append(event := reaction.decode(envelope))
+        if reaction.handle_all is None:
+            await reaction.handle(connection, event, envelope)
+    if reaction.handle_all is not None:
+        await reaction.handle_all(connection, events)
+    return events
 
 
 async def _react(reaction: Reaction, envelope: Envelope) -> None:
@@ -232,11 +240,14 @@ async def _react(reaction: Reaction, envelope: Envelope) -> None:
         reaction.after_commit(event)
 
 
-async def _bury(reaction: Reaction, envelope: Envelope, reason: str, attempts: int) -> None:
-    table = reaction.tables.dead_letters
+async def bury(
+    database: Database, tables: MessagingTables, consumer: str, envelope: Envelope, reason: str, attempts: int
+) -> None:
+    """Put an event aside with the reason, for a person to look at and perhaps replay."""
+    table = tables.dead_letters
     row = {
         "id": new_id(),
-        "consumer": reaction.consumer,
+        "consumer": consumer,
         "event_id": envelope.id,
         "type": envelope.type,
         "envelope": msgspec.json.encode(envelope),
@@ -248,10 +259,10 @@ async def _bury(reaction: Reaction, envelope: Envelope, reason: str, attempts: i
         index_elements=["consumer", "event_id"],
         set_={"reason": row["reason"], "attempts": table.c.attempts + attempts, "replayed_at": None},
     )
-    async with reaction.database.transaction() as connection:
+    async with database.transaction() as connection:
         await connection.execute(statement)
-    DEAD.labels(reaction.consumer).inc()
-    log.error("event.buried", consumer=reaction.consumer, event_id=str(envelope.id), type=envelope.type)
+    DEAD.labels(consumer).inc()
+    log.error("event.buried", consumer=consumer, event_id=str(envelope.id), type=envelope.type)
 
 
 def _storable(text: str) -> str:

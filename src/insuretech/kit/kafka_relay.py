@@ -1,0 +1,285 @@
+"""The relay to Kafka: one in every replica of a service, sharing the outbox by ranges of keys, in order for each key.
+
+A range is relayed by whoever holds its advisory lock, a lock of the session that reads the outbox, so it is free as
+soon as its holder dies. Locks may lie (a holder may be cut off and not know); what keeps the log in order is that a new
+holder first shuts the old one out at the brokers (``kit.kafka_producer``) and only then reads what waits. An event that
+its former holder had sent and not yet marked is sent again, before any later one of its key: receivers drop it by its
+id.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from insuretech.kit.db import Database, Session, own_connection
+from insuretech.kit.events import Envelope
+from insuretech.kit.kafka import Kafka
+from insuretech.kit.kafka_producer import NotSent, RangeProducer
+from insuretech.kit.messaging import MessagingTables
+from insuretech.kit.ranges import next_step
+from insuretech.kit.relay_statements import RANGES, RelayStatements
+
+log = structlog.get_logger(__name__)
+
+RELAYED = Counter("insuretech_events_relayed_total", "Events sent to Kafka and acknowledged, by topic.", ["topic"])
+REFUSED = Counter("insuretech_events_refused_total", "Events too large for Kafka, set aside.", ["service"])
+DELAY = Histogram(
+    "insuretech_relay_delay_seconds",
+    "From the moment an event occurred until Kafka had it.",
+    ["service"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 5, 30, 300, 3600),
+)
+WAITING = Gauge("insuretech_relay_backlog", "Events that wait for Kafka; counted up to 100,000.", ["service"])
+OLDEST = Gauge("insuretech_relay_lag_seconds", "Age of the oldest event that waits for Kafka.", ["service"])
+HELD = Gauge("insuretech_relay_ranges", "Ranges of keys this process relays.", ["service"])
+TROUBLE = Counter("insuretech_relay_interruptions_total", "Batches not sent, by service.", ["service"])
+
+_HEARTBEAT_LIMIT = 5.0
+_LONGEST_REST = 5.0
+_COUNT_EVERY = 15.0
+
+
+@dataclass
+class _Range:
+    """A range of keys this relay holds: idle, or with one task under way."""
+
+    number: int
+    producer: RangeProducer
+    ready: bool = False
+    failures: int = 0
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def rest(self) -> float:
+        """Seconds until the next try after the last one failed."""
+        return min(0.2 * 2.0**self.failures, _LONGEST_REST) if self.failures else 0.0
+
+
+class KafkaRelay:
+    """Relays one service's outbox to Kafka, together with its replicas.
+
+    ``interval`` is the seconds between looks at the table and at the other relays when no notification comes; ``batch``
+    the most events of a range that are sent at once. A relay whose session has not been heard of for ``stale_after``
+    seconds is taken for frozen and its session ended, so that others go on. On cancellation a batch under way has
+    ``grace`` seconds to end.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        tables: MessagingTables,
+        kafka: Kafka,
+        *,
+        interval: float = 1.0,
+        batch: int = 500,
+        stale_after: float = 6.0,
+        grace: float = 2.0,
+    ) -> None:
+        self._database = database
+        self._service = database.service
+        self._kafka = kafka
+        self._sql = RelayStatements(tables)
+        self._interval = interval
+        self._batch = batch
+        self._stale_after = stale_after
+        self._grace = grace
+        self._wake = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        self._held: dict[int, _Range] = {}
+        self._threads = ThreadPoolExecutor(RANGES * 2, thread_name_prefix=f"relay-{self._service}")
+
+    async def run(self) -> None:
+        """Relay until cancelled; survives a database and a Kafka that go away."""
+        while True:
+            try:
+                await self._take_part()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                log.warning("relay.interrupted", service=self._service, error=type(error).__name__)
+            await asyncio.sleep(self._interval)
+
+    async def _take_part(self) -> None:
+        connection = await own_connection(self._database)
+        try:
+            await connection.add_listener(f"{self._service}_outbox", lambda *_: self._wake.set())
+            await connection.execute(self._sql.be_present)
+            await self._go_on(connection)
+        finally:
+            await self._let_go_of_all()
+            connection.terminate()
+
+    async def _go_on(self, connection: Session) -> None:
+        """Take one's share of ranges and send what waits in them, until the session is lost."""
+        me: int = connection.get_server_pid()
+        clock = asyncio.get_running_loop().time
+        next_look, next_count = 0.0, 0.0
+        while True:
+            self._wake.clear()
+            if clock() >= next_look:
+                moved = await self._share_out(connection, me)
+                next_look = clock() + (0.05 if moved else self._interval)
+            if clock() >= next_count:
+                await self._count(connection)
+                next_count = clock() + _COUNT_EVERY
+            if not await self._start_sending(connection):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, next_look - clock())):
+                        await self._wake.wait()
+
+    # ------------------------------------------------------------ who relays what
+
+    async def _share_out(self, connection: Session, me: int) -> bool:
+        """Give up and take ranges as the others come and go; whether anything moved."""
+        present, holders, stale = await self._seen(connection)
+        for pid in stale - {me}:
+            log.warning("relay.frozen_one_ended", service=self._service, pid=pid)
+            await self._ask(connection, self._sql.end_session, pid)
+        step = next_step(RANGES, sorted(present - stale | {me}), me, holders)
+        for number in step.give_up:
+            await self._let_go(self._held.pop(number))
+            await self._ask(connection, self._sql.unlock, number)
+        for number in step.take:
+            if (await self._ask(connection, self._sql.try_lock, number))[0]["taken"]:
+                self._held[number] = self._began(number)
+        HELD.labels(self._service).set(len(self._held))
+        return bool(step.give_up or step.take or stale)
+
+    async def _seen(self, connection: Session) -> tuple[set[int], dict[int, int], set[int]]:
+        """Sessions of relays, which range is held by which, and the sessions not heard of for too long."""
+        present, holders, stale = set(), {}, set()
+        for row in await self._ask(connection, self._sql.locks):
+            if row["number"] < RANGES:
+                holders[row["number"]] = row["pid"]
+            else:
+                present.add(row["pid"])
+            if (row["silent"] or 0.0) > self._stale_after:
+                stale.add(row["pid"])
+        return present, holders, stale
+
+    def _began(self, number: int) -> _Range:
+        return _Range(number, RangeProducer(self._kafka, f"insuretech.{self._service}.{number}"))
+
+    async def _let_go(self, held: _Range) -> None:
+        """Let a batch under way end, then stop sending for this range."""
+        if held.task is not None:
+            await asyncio.wait({held.task}, timeout=self._grace)
+            held.task.cancel()
+        self._threads.submit(held.producer.end)
+
+    async def _let_go_of_all(self) -> None:
+        held, self._held = list(self._held.values()), {}
+        HELD.labels(self._service).set(0)
+        await asyncio.gather(*(self._let_go(one) for one in held))
+
+    # ------------------------------------------------------------ sending
+
+    async def _start_sending(self, connection: Session) -> bool:
+        """Start work on every idle range for which something waits; whether there may be more of it."""
+        idle = [held for held in self._held.values() if held.task is None]
+        for held in idle:
+            if not held.ready:
+                self._start(held, self._begin(held))
+        ready = {held.number: held for held in idle if held.ready}
+        if not ready:
+            return False
+        waiting: defaultdict[int, list[Envelope]] = defaultdict(list)
+        limit = self._batch * len(ready)
+        rows = await self._ask(connection, self._sql.waiting, list(ready), limit)
+        for row in rows:
+            waiting[row["range"]].append(_envelope(row))
+        for number, envelopes in waiting.items():
+            self._start(ready[number], self._send(connection, ready[number], envelopes[: self._batch]))
+        return len(rows) == limit
+
+    def _start(self, held: _Range, work: Any) -> None:
+        held.task = asyncio.create_task(work)
+        held.task.add_done_callback(partial(self._ended, held))
+
+    def _ended(self, held: _Range, task: asyncio.Task[None]) -> None:
+        held.task = None
+        if task.cancelled():
+            return
+        if (error := task.exception()) is None:
+            self._wake.set()
+        else:  # not woken: it is tried again after the interval
+            log.warning("relay.work_failed", service=self._service, error=type(error).__name__, reason=str(error))
+
+    async def _begin(self, held: _Range) -> None:
+        """Shut out whoever had the range before; only then may it be read."""
+        try:
+            held.ready = await self._in_thread(held.producer.begin)
+        except NotSent as error:
+            await self._begin_anew(held, error)
+            return
+        if held.ready:
+            held.failures = 0
+        else:
+            held.failures += 1
+            TROUBLE.labels(self._service).inc()
+            await asyncio.sleep(held.rest)
+
+    async def _begin_anew(self, held: _Range, error: NotSent) -> None:
+        log.warning("relay.not_sent", service=self._service, range=held.number, reason=str(error))
+        TROUBLE.labels(self._service).inc()
+        self._threads.submit(held.producer.end)
+        held.ready = False
+        held.failures += 1
+        held.producer = self._began(held.number).producer
+        await asyncio.sleep(held.rest)
+
+    async def _send(self, connection: Session, held: _Range, envelopes: Sequence[Envelope]) -> None:
+        try:
+            refused = await self._in_thread(held.producer.send, envelopes)
+        except NotSent as error:
+            await self._begin_anew(held, error)
+            return
+        held.failures = 0
+        now = datetime.now(UTC)
+        for envelope in refused:
+            await self._set_aside(connection, envelope)
+        await self._ask(connection, self._sql.mark, [envelope.id for envelope in envelopes])
+        for envelope in envelopes:
+            RELAYED.labels(envelope.topic).inc()
+            DELAY.labels(self._service).observe((now - envelope.occurred_at).total_seconds())
+
+    async def _set_aside(self, connection: Session, envelope: Envelope) -> None:
+        """An event that Kafka will never take must not hold up the others."""
+        REFUSED.labels(self._service).inc()
+        log.error("relay.refused", service=self._service, event_id=str(envelope.id), type=envelope.type)
+        letter = msgspec.json.encode(envelope)
+        consumer, reason = f"{self._service}.relay", "The event is larger than a record of Kafka may be."
+        await self._ask(connection, self._sql.bury, envelope.id, consumer, envelope.type, letter, reason)
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    # ------------------------------------------------------------ its own session
+
+    async def _ask(self, connection: Session, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """One statement at a time on the session that holds the locks, so that none is run without them."""
+        async with self._one_at_a_time, asyncio.timeout(_HEARTBEAT_LIMIT):
+            return await connection.fetch(sql, *values)
+
+    async def _count(self, connection: Session) -> None:
+        """One of the relays keeps the figures of the backlog: who holds the first range."""
+        waiting, oldest = 0, 0.0
+        if 0 in self._held:
+            row = (await self._ask(connection, self._sql.count))[0]
+            waiting, oldest = row["waiting"], row["age"] or 0.0
+        WAITING.labels(self._service).set(waiting)
+        OLDEST.labels(self._service).set(oldest)
+
+
+def _envelope(row: asyncpg.Record) -> Envelope:
+    values = {name: row[name] for name in Envelope.__struct_fields__ if name != "payload"}
+    return Envelope(**values, payload=msgspec.Raw(row["payload"]))
