@@ -15,6 +15,7 @@ from insuretech.kit.http import OutgoingClient
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.messaging import MessagingTables, Reaction
+from insuretech.kit.projections import Projection
 from insuretech.kit.settings import Settings
 
 
@@ -60,6 +61,8 @@ class Service:
     messaging: MessagingTables | None = None
     projections: Mapping[str, Callable[[], Awaitable[int]]] = field(default_factory=dict)
     """Rebuilds a projection from its source; gives the number of entries."""
+    hot: Sequence[Projection] = ()
+    """Projections in hot storage, which can be rebuilt while they are read, and checked."""
     failure_page: Callable[[Request[Any, Any, Any], Exception], Response[Any]] | None = None
     """Shows people what went wrong at an address that nobody has."""
     check_files: FileCheck | None = None

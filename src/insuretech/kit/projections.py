@@ -6,10 +6,10 @@ the sweep puts what both missed, because a process died, Redis was away or lost 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -30,6 +30,8 @@ SETTLING = 2.0
 OVERLAP = timedelta(seconds=30)
 """How far a sweep looks back beyond the last one: longer than a transaction, and than a failover may lose."""
 _BATCH = 200
+_LOADS = 4
+"""Reads of the source at once, as others need its connections, too."""
 _FIRST = 0
 _T = TypeVar("_T")
 
@@ -83,7 +85,8 @@ class _Generations(NamedTuple):
 class Projection:
     """One projection. ``ttl`` is seconds an entry stays after it was put, ``layout`` grows when values change form.
 
-    ``complete`` ones hold everything their source has; others hold what was changed or read of late.
+    ``complete`` ones hold everything their source has; others hold what was changed or read of late. ``same`` says of a
+    name whether two values mean the same.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Projection:
         ttl: float,
         layout: int = 1,
         complete: bool = False,
-        loads: int = 4,
+        same: Callable[[str, bytes, bytes], bool] = lambda _, one, other: one == other,
     ) -> None:
         self.name = name
         self._hot = hot
@@ -105,7 +108,8 @@ class Projection:
         self._ttl = ttl
         self._layout = layout
         self._complete = complete
-        self._loads = asyncio.Semaphore(loads)
+        self._same = same
+        self._loads = asyncio.Semaphore(_LOADS)
         self._loading: dict[str, asyncio.Task[Entry | None]] = {}
         self._putting: set[asyncio.Task[None]] = set()
         self._generations = _Generations(_FIRST, None)
@@ -156,9 +160,7 @@ class Projection:
 
     def put_soon(self, entries: Mapping[str, Entry]) -> None:
         """The same without waiting for it."""
-        task = asyncio.create_task(self._put_quietly(entries))
-        self._putting.add(task)
-        task.add_done_callback(self._putting.discard)
+        self._soon(self._put_quietly(entries))
 
     async def grow(self, name: str, growth: Growth) -> None:
         """Put what was added to an entry; the whole of it where something before is missing."""
@@ -171,6 +173,10 @@ class Projection:
         except HotAway:
             return
 
+    def grow_soon(self, name: str, growth: Growth) -> None:
+        """The same without waiting for it."""
+        self._soon(self.grow(name, growth))
+
     async def refresh(self, names: Collection[str]) -> bool:
         """Put anew what the source says of these; False when Redis is away."""
         return await self.put(await self._source.load(names))
@@ -178,6 +184,16 @@ class Projection:
     async def settled(self) -> None:
         """Wait for what is being put just now."""
         await asyncio.gather(*self._putting)
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._putting.add(task)
+        task.add_done_callback(self._put_done)
+
+    def _put_done(self, task: asyncio.Task[None]) -> None:
+        self._putting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("projection.put_failed", projection=self.name, error=type(error).__name__)
 
     async def _put_quietly(self, entries: Mapping[str, Entry]) -> None:
         await self.put(entries)
@@ -335,7 +351,7 @@ class Projection:
         should = await self._source.load(names)
         found = {}
         for name, entry in zip(names, held, strict=True):
-            kind = _kind(entry, should.get(name), complete=self._complete)
+            kind = self._kind(name, entry, should.get(name))
             if kind is not None:
                 found[name] = Difference(
                     projection=self.name,
@@ -346,15 +362,14 @@ class Projection:
                 )
         return found
 
-
-def _kind(held: Entry | None, should: Entry | None, *, complete: bool) -> str | None:
-    if held is None:
-        return "missing" if complete and should is not None else None
-    if should is None:
-        return "unknown to its source"
-    if held.version != should.version:
-        return "behind" if held.version < should.version else "ahead"
-    return None if held.value == should.value else "differs"
+    def _kind(self, name: str, held: Entry | None, should: Entry | None) -> str | None:
+        if held is None:
+            return "missing" if self._complete and should is not None else None
+        if should is None:
+            return "unknown to its source"
+        if held.version != should.version:
+            return "behind" if held.version < should.version else "ahead"
+        return None if self._same(name, held.value, should.value) else "differs"
 
 
 def _portions(items: Sequence[_T]) -> list[list[_T]]:

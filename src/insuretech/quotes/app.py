@@ -11,6 +11,7 @@ from insuretech.kit.clock import Clock
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.quotes.commands import QuoteDesk
 from insuretech.quotes.engine import Engine, EngineSettings
+from insuretech.quotes.history import Histories
 from insuretech.quotes.ports import Transaction
 from insuretech.quotes.queries import ProductCache, QuoteQueries
 from insuretech.quotes.reactions import QuoteReactions
@@ -44,7 +45,8 @@ def build(
     transaction = transactions(database, products)
     queries = QuoteQueries(database, platform.keyring, products)
     views = Views(insurers)
-    streams = QuoteStreams(platform.live, queries, views)
+    histories = Histories(platform.hot, queries, platform.keyring, platform.clock)
+    streams = QuoteStreams(platform.live, queries, histories, views)
     engine = Engine(
         transaction, insurers, platform.keyring, platform.clock, streams.tell, engine_settings or EngineSettings()
     )
@@ -56,19 +58,31 @@ def build(
         keyring=platform.keyring,
         clock=platform.clock,
         quote_ttl=platform.settings.quote_ttl,
+        begun=histories.begin,
     )
     reactions = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
     service = Service(
         name="quotes",
-        routes=[quotes_router(desk, queries, views, streams, platform.clock)],
+        routes=[
+            quotes_router(
+                desk=desk,
+                queries=queries,
+                histories=histories,
+                views=views,
+                streams=streams,
+                clock=platform.clock,
+            )
+        ],
         reactions=reactions.all(database, messaging),
         background=[
             Background("quotes.engine", engine.run),
             Background("quotes.streams", streams.run),
+            Background("quotes.offers", histories.projection.keep_true),
             Background("quotes.housekeeping", lambda: _keep_house(transaction, platform.clock)),
         ],
         database=database,
         messaging=messaging,
+        hot=(histories.projection,),
         reencrypt=lambda: reencrypt(database, platform.keyring),
     )
     return Quotes(service, queries)

@@ -115,7 +115,7 @@ class Asking(Protocol):
 
 @dataclass(frozen=True)
 class QuoteDesk:
-    """Takes requests for quotes and callbacks of insurers. ``quote_ttl`` is seconds."""
+    """Takes requests for quotes and callbacks of insurers. ``quote_ttl`` is seconds; ``begun`` hears of new quotes."""
 
     transaction: Transaction
     engine: Asking
@@ -124,6 +124,7 @@ class QuoteDesk:
     keyring: Keyring
     clock: Clock
     quote_ttl: float
+    begun: Callable[[UUID, str], None] = lambda _, __: None
 
     async def submit_quote(self, submission: Submission) -> QuoteCreated:
         """Check the answers, keep the quote and start asking every insurer of the product at once.
@@ -157,6 +158,7 @@ class QuoteDesk:
                 body = self.keyring.encrypt(msgspec.json.encode(created), stored_answer_context(scope.key))
                 await store.finish_request(scope, StoredAnswer(201, body))
         SUBMITTED.labels(quote.product).inc()
+        self.begun(quote.id, quote.owner)
         self.engine.tell(quote.id, events)
         if claimed:
             self.engine.begin(quote, lines, answers, fresh=True)

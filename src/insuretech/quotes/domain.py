@@ -159,6 +159,14 @@ def plain_reason(outcome: LineStatus) -> Text:
     return _NO_WORDS[outcome]
 
 
+_OURS = frozenset({TIMED_OUT, NOT_REACHED, UNUSABLE, OUTSIDE_CORRIDOR, *_NO_WORDS.values()})
+
+
+def is_plain(reason: Text) -> bool:
+    """Whether a reason is in our own words, and so free of anything an insurer may have quoted from the answers."""
+    return reason in _OURS
+
+
 def judge(answer: Offered | Declined | Referred | Invalid, limits: Limits | None, now: datetime) -> Verdict:
     """What an insurer's answer means: an offer is shown only when it can be used and the law allows it."""
     match answer:

@@ -1,6 +1,6 @@
 """Everything quotes read, in SQL: the state of a quote, its live events, and what other services ask about offers."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,14 +15,18 @@ from insuretech.contracts.money import Money
 from insuretech.contracts.policies import LabelledValue
 from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.db import Connection, Database
+from insuretech.kit.direct import Direct
+from insuretech.kit.ids import first_id_at
 from insuretech.kit.keyring import Keyring
 from insuretech.quotes.domain import OfferStatus, QuoteStatus
 from insuretech.quotes.insured import in_words
 from insuretech.quotes.ports import QuoteEvent, answers_context
 from insuretech.quotes.questions import KnownProduct
-from insuretech.quotes.tables import events, lines, offers, products, quotes
+from insuretech.quotes.tables import events, lines, messaging, offers, products, quotes
 
 _IDS = pg.ARRAY(pg.UUID(as_uuid=True))
+_PORTION = 500
+_EVENT = msgspec.json.Decoder(QuoteEvent)
 
 
 class ProductCache:
@@ -77,11 +81,12 @@ class QuoteState(msgspec.Struct, frozen=True, kw_only=True):
     offers: tuple[OfferState, ...]
 
 
-class StreamStart(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the live stream of a quote is; nothing follows once ``over``."""
+class ToldByStream(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose a quote is, and what its live stream has told."""
 
+    owner: str
     last_event: int
-    over: bool
+    events: tuple[QuoteEvent, ...]
 
 
 _QUOTE = sa.select(quotes, products.c.revision).select_from(
@@ -89,9 +94,34 @@ _QUOTE = sa.select(quotes, products.c.revision).select_from(
         products, sa.and_(products.c.code == quotes.c.product, products.c.version == quotes.c.product_version)
     )
 )
-_IS_OWNED = (quotes.c.id == sa.bindparam("quote_id"), quotes.c.owner == sa.bindparam("owner"))
-_OWNED = _QUOTE.where(*_IS_OWNED)
-_STREAM_START = sa.select(quotes.c.last_event, quotes.c.status).where(*_IS_OWNED)
+_OWNED = _QUOTE.where(quotes.c.id == sa.bindparam("quote_id"), quotes.c.owner == sa.bindparam("owner"))
+_TOLD = Direct(
+    sa.select(
+        quotes.c.id,
+        quotes.c.owner,
+        quotes.c.last_event,
+        sa.select(sa.func.array_agg(pg.aggregate_order_by(events.c.event, events.c.sequence)))
+        .where(events.c.quote_id == quotes.c.id)
+        .scalar_subquery()
+        .label("events"),
+    ).where(quotes.c.id == sa.any_(sa.bindparam("quote_ids", type_=_IDS)))
+)
+# Whatever a stream tells is told in an event, too, and these lie in the order of time.
+_TOLD_SINCE = Direct(
+    sa.select(quotes.c.id, quotes.c.last_event).where(
+        quotes.c.id.in_(
+            sa.select(sa.cast(messaging.outbox.c.key, pg.UUID(as_uuid=True))).where(
+                messaging.outbox.c.id >= sa.bindparam("first", type_=pg.UUID(as_uuid=True))
+            )
+        )
+    )
+)
+_SUBMITTED_SINCE = Direct(
+    sa.select(quotes.c.id)
+    .where(quotes.c.id > sa.bindparam("first", type_=pg.UUID(as_uuid=True)))
+    .order_by(quotes.c.id)
+    .limit(_PORTION)
+)
 _EVENTS_AFTER = (
     sa.select(events.c.event)
     .where(events.c.quote_id == sa.bindparam("quote_id"), events.c.sequence > sa.bindparam("sequence"))
@@ -145,20 +175,42 @@ class QuoteQueries:
             offers=tuple(_offer(line, now) for line in found if line.offer_id is not None),
         )
 
-    async def stream_start(self, quote_id: UUID, owner: str) -> StreamStart | None:
-        """Where a live stream of the quote may begin, for its owner."""
+    async def told(self, quote_ids: Collection[UUID]) -> Mapping[UUID, ToldByStream]:
+        """What the live streams of these quotes have told; unknown quotes are left out."""
         async with self._database.reading() as connection:
-            row = (await connection.execute(_STREAM_START, {"quote_id": quote_id, "owner": owner})).first()
-        if row is None:
-            return None
-        return StreamStart(last_event=row.last_event, over=row.status != QuoteStatus.COLLECTING)
+            rows = await _TOLD.all(connection, {"quote_ids": list(quote_ids)})
+        return {
+            row["id"]: ToldByStream(
+                owner=row["owner"],
+                last_event=row["last_event"],
+                events=tuple(_EVENT.decode(event) for event in row["events"] or ()),
+            )
+            for row in rows
+        }
+
+    async def told_since(self, moment: datetime) -> Mapping[UUID, int]:
+        """Quotes whose live stream has told something since then, and the number of its newest event."""
+        async with self._database.reading() as connection:
+            rows = await _TOLD_SINCE.all(connection, {"first": first_id_at(moment)})
+        return {row["id"]: row["last_event"] for row in rows}
+
+    async def submitted_since(self, moment: datetime) -> AsyncIterator[Sequence[UUID]]:
+        """Quotes submitted since then, in portions, oldest first."""
+        first = first_id_at(moment)
+        while True:
+            async with self._database.reading() as connection:
+                rows = await _SUBMITTED_SINCE.all(connection, {"first": first})
+            if not rows:
+                return
+            yield [row["id"] for row in rows]
+            first = rows[-1]["id"]
 
     async def events_after(self, quote_id: UUID, sequence: int) -> list[QuoteEvent]:
         """Live events of a quote that come after a number, in order."""
         async with self._database.reading() as connection:
             arguments = {"quote_id": quote_id, "sequence": sequence}
             found = (await connection.execute(_EVENTS_AFTER, arguments)).scalars().all()
-        return [msgspec.json.decode(event, type=QuoteEvent) for event in found]
+        return [_EVENT.decode(event) for event in found]
 
     async def last_events(self, quote_ids: Collection[UUID]) -> Mapping[UUID, int]:
         """The number of the newest live event of each of these quotes."""

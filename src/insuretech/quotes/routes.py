@@ -18,6 +18,7 @@ from insuretech.kit.ids import buyer_of
 from insuretech.kit.problems import NotFound, responses
 from insuretech.kit.web import UNCOMPRESSED, bearer_token
 from insuretech.quotes.commands import QuoteCreated, QuoteDesk, Submission
+from insuretech.quotes.history import Histories
 from insuretech.quotes.queries import QuoteQueries
 from insuretech.quotes.streams import QuoteStreams
 from insuretech.quotes.views import QuoteView, Views
@@ -120,18 +121,19 @@ async def show_quote(
 async def quote_events(
     request: AnyRequest,
     quote_id: FromPath[UUID],
-    queries: NamedDependency[QuoteQueries],
+    histories: NamedDependency[Histories],
     streams: NamedDependency[QuoteStreams],
     last_event: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
     last_event_id: Annotated[str | None, QueryParameter()] = None,
 ) -> Stream | Response[None]:
     """Open a live stream for whoever holds the quote's token."""
     token = bearer_token(request) or request.cookies.get(f"access_{quote_id.hex}")
-    start = await queries.stream_start(quote_id, _owner(token))
-    if start is None:
+    seen = _sequence(last_event if last_event is not None else last_event_id)
+    history = await histories.read(quote_id, seen)
+    if history is None or history.owner != _owner(token):
         raise NotFound
-    after = min(_sequence(last_event if last_event is not None else last_event_id), start.last_event)
-    if start.over and after == start.last_event:
+    after = min(seen, history.last_event)
+    if history.over and after == history.last_event:
         return Response(None, status_code=204, headers=_NO_STORE)
     return Stream(
         streams.stream(quote_id, after, _language(request)),
@@ -162,9 +164,24 @@ async def insurer_callback(
     await desk.hear_callback(insurer, await request.body(), signature or "")
 
 
-def quotes_router(desk: QuoteDesk, queries: QuoteQueries, views: Views, streams: QuoteStreams, clock: Clock) -> Router:
+def quotes_router(
+    *,
+    desk: QuoteDesk,
+    queries: QuoteQueries,
+    histories: Histories,
+    views: Views,
+    streams: QuoteStreams,
+    clock: Clock,
+) -> Router:
     """The service's part of the API."""
-    given = {"desk": desk, "queries": queries, "views": views, "streams": streams, "clock": clock}
+    given = {
+        "desk": desk,
+        "queries": queries,
+        "histories": histories,
+        "views": views,
+        "streams": streams,
+        "clock": clock,
+    }
     return Router(
         path="/",
         route_handlers=[submit_quote, show_quote, quote_events, insurer_callback],

@@ -1,13 +1,15 @@
 """Live streams of quotes: events as they come, resumed by number, without loss or repetition.
 
-A stream holds no database connection and looks nothing up by itself: events reach it through the hub of its process.
-One look a second for all streams together catches what another process wrote.
+A stream holds no connection and looks nothing up by itself once it has begun: events reach it through the hub of its
+process, those that another process wrote through the bridge between hubs. One look a second for all streams together
+catches what the bridge lost.
 """
 
 import asyncio
+import sys
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 import msgspec
@@ -15,7 +17,9 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from insuretech.contracts.text import Language
+from insuretech.kit.keyring import CiphertextInvalid
 from insuretech.kit.live import CLOSED, LAGGED, LiveHub
+from insuretech.quotes.history import Histories
 from insuretech.quotes.ports import QuoteEvent
 from insuretech.quotes.queries import QuoteQueries
 from insuretech.quotes.views import Views
@@ -49,17 +53,38 @@ class Behind(msgspec.Struct, frozen=True):
 class QuoteStreams:
     """The streams open in this process."""
 
-    def __init__(self, hub: LiveHub, queries: QuoteQueries, views: Views, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(
+        self,
+        hub: LiveHub,
+        queries: QuoteQueries,
+        histories: Histories,
+        views: Views,
+        heartbeat: float = HEARTBEAT,
+    ) -> None:
         self._hub = hub
         self._queries = queries
+        self._histories = histories
         self._views = views
         self._heartbeat = heartbeat
         self._open: Tally[UUID] = Tally()
+        self._known: dict[UUID, int] = {}
+        hub.understand(_KIND, self._heard)
 
     def tell(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None:
-        """Hand events of one commit to whoever listens here."""
+        """Hand events of one commit to whoever listens, here and at other replicas."""
         if events:
-            self._hub.publish(_channel(quote_id), Told(tuple(events)))
+            first, last = events[0].sequence, events[-1].sequence
+            lines = self._histories.wire.lines(quote_id, events)
+            self._hub.publish(_channel(quote_id), Told(tuple(events)), quote_id.bytes + lines)
+            self._histories.add(quote_id, first, last, lines)
+
+    def _heard(self, wire: bytes) -> Told | Behind:
+        """What another replica has told."""
+        quote_id = UUID(bytes=wire[:16])
+        try:
+            return Told(self._histories.wire.events(quote_id, wire[16:]))
+        except CiphertextInvalid:
+            return Behind(sys.maxsize)
 
     async def stream(self, quote_id: UUID, after: int, language: Language) -> AsyncIterator[bytes]:
         """Events numbered above ``after`` as server-sent events, ending with the last one of the quote."""
@@ -87,6 +112,11 @@ class QuoteStreams:
             case None:
                 return []
         BACKLOGS.labels(why).inc()
+        if why == "start":
+            # Should the history be behind, the next look tells; it has to tell anew, also what it told others before.
+            self._known.pop(quote_id, None)
+            history = await self._histories.read(quote_id, after)
+            return [event for event in history.events if event.sequence > after] if history else []
         return await self._queries.events_after(quote_id, after)
 
     @contextmanager
@@ -103,21 +133,24 @@ class QuoteStreams:
 
     async def run(self) -> None:
         """Look for what other processes wrote, for all open streams with one statement a second."""
-        told: dict[UUID, int] = {}
         while True:
-            await asyncio.sleep(LOOK_AROUND)
-            told = await self.look_around(told)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AROUND):
+                    await self._hub.gap.wait()
+            self._hub.gap.clear()
+            await self.look_around()
 
-    async def look_around(self, told: dict[UUID, int]) -> dict[UUID, int]:
-        """Tell streams how far the table is where that is news; gives what is known now."""
-        if not self._open:
-            return {}
-        known = dict(await self._queries.last_events(list(self._open)))
-        for quote_id, last_event in known.items():
-            if last_event > told.get(quote_id, 0):
+    async def look_around(self) -> None:
+        """Tell streams how far the table is where that is news."""
+        found = await self._queries.last_events(list(self._open)) if self._open else {}
+        for quote_id, last_event in found.items():
+            if last_event > self._known.get(quote_id, 0):
                 self._hub.publish(_channel(quote_id), Behind(last_event))
-        return known
+        self._known = dict(found)
+
+
+_KIND = "quote"
 
 
 def _channel(quote_id: UUID) -> str:
-    return f"quote:{quote_id}"
+    return f"{_KIND}:{quote_id}"

@@ -4,13 +4,20 @@ import asyncio
 import re
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from insuretech.contracts.insurers import Declined
+from insuretech.kit.clock import SystemClock
+from insuretech.kit.hot import MemoryHot
 from insuretech.kit.ids import new_id
+from insuretech.kit.keyring import Keyring
+from insuretech.kit.live import LiveHub
 from insuretech.quotes.domain import QuoteStatus
+from insuretech.quotes.history import Histories
 from insuretech.quotes.ports import AllEnded, QuoteEvent
+from insuretech.quotes.queries import ToldByStream
 from insuretech.quotes.streams import QuoteStreams
 from insuretech.quotes.views import Views
 from tests.service.quotes.conftest import MakeWorld
@@ -178,12 +185,18 @@ class FewEvents:
         self.reads += 1
         return self.events[sequence : self.visible]
 
+    async def told(self, quote_ids: list[UUID]) -> dict[UUID, ToldByStream]:
+        told = tuple(self.events[: self.visible])
+        return {one: ToldByStream(owner="", last_event=self.visible, events=told) for one in quote_ids}
+
 
 async def test_a_listener_that_falls_behind_reads_what_it_missed(world: World) -> None:
     """A phone on a bad line would lose the offers that came while its queue was full."""
     kept = FewEvents(200)
     quote_id = new_id()
-    streams = QuoteStreams(world.hub, kept, Views(world.insurers), heartbeat=0.01)  # type: ignore[arg-type]
+    histories = Histories(MemoryHot(), kept, Keyring.generate(), SystemClock())  # type: ignore[arg-type]
+    views = Views(world.insurers)
+    streams = QuoteStreams(LiveHub(), kept, histories, views, heartbeat=0.01)  # type: ignore[arg-type]
     told = streams.stream(quote_id, 0, "ru")
     assert await anext(told) == b"retry: 1000\n\n"
     assert await anext(told) == b":\n\n"  # a sign of life while nothing happens
