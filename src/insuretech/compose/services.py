@@ -11,6 +11,8 @@ from insuretech.compose.storage import open_storage
 from insuretech.connectors.directory import open_directory
 from insuretech.kit.platform import Platform, Service
 
+_SANDBOX_LAG = 0.15  # seconds
+
 
 def _catalogue(platform: Platform) -> Service:
     from insuretech.catalogue.app import build
@@ -60,7 +62,8 @@ def _storefront(platform: Platform) -> Service:
 def _sandbox(platform: Platform) -> Service:
     from insuretech.sandbox.app import build
 
-    return build(platform, corridor=remote_corridor(platform.settings, platform.http)).service
+    corridor = remote_corridor(platform.settings, platform.http)
+    return build(platform, corridor=corridor, replicas_lag=_SANDBOX_LAG).service
 
 
 def _serving(service: Service, routes: Sequence[ControllerRouterHandler]) -> Service:

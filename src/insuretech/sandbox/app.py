@@ -46,12 +46,15 @@ class Sandbox:
     service: Service
 
 
-def build(platform: Platform, *, corridor: CorridorSource) -> Sandbox:
-    """Wire the sandbox; OSAGO prices need the legal ``corridor``. It runs beside the marketplace or on its own."""
+def build(platform: Platform, *, corridor: CorridorSource, replicas_lag: float = 0.0) -> Sandbox:
+    """Wire the sandbox; OSAGO prices need the legal ``corridor``. It runs beside the marketplace or on its own.
+
+    ``replicas_lag`` is seconds until a replica knows what was set at another; 0 where there is no other.
+    """
     settings, clock = platform.settings, platform.clock
     database = platform.database("sandbox")
     waiting = asyncio.Event()
-    behaviours = Behaviours(load_roster(), StoredBehaviours(database))
+    behaviours = Behaviours(load_roster(), StoredBehaviours(database), replicas_lag)
     stage = Stage(CallLog(clock))
     desk = Desk(
         behaviours=behaviours,
@@ -105,6 +108,7 @@ def build(platform: Platform, *, corridor: CorridorSource) -> Sandbox:
                 Background("sandbox.courier", courier.run),
                 Background("sandbox.payments", partial(_pass_time, provider)),
                 Background("sandbox.tidy", tidy),
+                *([Background("sandbox.behaviours", behaviours.follow)] if replicas_lag else []),
             ),
             on_start=(behaviours.load,),
             database=database,

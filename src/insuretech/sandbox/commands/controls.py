@@ -40,6 +40,7 @@ class Controls:
     async def set_insurer(self, code: str, asked: Behaviour, given: Collection[str]) -> InsurerDocument:
         """Set the ``given`` fields to what is ``asked``; the others stay as they are."""
         self.insurer(code)
+        await self.behaviours.load()
         if asked.premium is not None and (asked.premium.amount <= 0 or asked.premium.currency != "RUB"):
             fault = FieldError(pointer="/premium", code="value", detail="A premium is more than zero roubles.")
             raise Invalid(errors=[fault])
@@ -50,6 +51,7 @@ class Controls:
 
     async def set_provider(self, asked: ProviderBehaviour, given: Collection[str]) -> ProviderBehaviour:
         """Set the ``given`` fields to what is ``asked``; the others stay as they are."""
+        await self.behaviours.load()
         changes = {name: getattr(asked, name) for name in given}
         await self.behaviours.set_provider(msgspec.structs.replace(self.behaviours.provider, **changes))
         return self.behaviours.provider
