@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from insuretech.compose.database import database_address, reason_of
 from insuretech.compose.edge import application
 from insuretech.compose.hosting import Announce, Stopping, host, run_until_signal, surroundings
+from insuretech.compose.hot import open_hot
 from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
@@ -26,7 +27,6 @@ from insuretech.kit.db import Database
 from insuretech.kit.failures import Unusable
 from insuretech.kit.http import new_client
 from insuretech.kit.keyring import Keyring, KeyringInvalid
-from insuretech.kit.live import LiveHub
 from insuretech.kit.migrations import schema_problem
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.roles import service_url
@@ -52,6 +52,7 @@ class ServiceProcess:
     platform: Platform
     service: Service
     feeds: Feeds
+    bridges: Sequence[Background] = ()
     loops: Loops = field(default_factory=Loops)
     phase: Phase = field(default_factory=lambda: Phase("starting"))
     _starting: asyncio.Task[None] | None = None
@@ -79,7 +80,7 @@ class ServiceProcess:
             raise NotYet(f"schema:{self.service.name}: {problem}")
         for hook in self.service.on_start:
             await hook()
-        self.loops.start([*self.feeds(self.service, self.platform), *self.service.background])
+        self.loops.start([*self.bridges, *self.feeds(self.service, self.platform), *self.service.background])
 
     def _tell(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, NotYet | Unusable) else f"{_part_of(error)}: {reason_of(error)}"
@@ -99,6 +100,7 @@ class ServiceProcess:
             await asyncio.gather(self._starting, return_exceptions=True)
         await self.loops.stop()
         await self.platform.http.aclose()
+        await self.platform.hot.aclose()
         if self.service.database is not None:
             await self.service.database.dispose()
 
@@ -115,16 +117,19 @@ def no_feeds(_: Service, __: Platform) -> Sequence[Background]:
 
 def build(name: str, settings: Settings, keyring: Keyring, *, feeds: Feeds = no_feeds) -> ServiceProcess:
     """Wire one service; opens nothing yet."""
+    hot = open_hot(settings)
     platform = Platform(
         settings=settings,
         clock=SystemClock(),
         keyring=keyring,
         http=new_client(),
-        live=LiveHub(),
+        live=hot.live,
         database=lambda service: _own_database(name, service, settings),
+        hot=hot.store,
     )
     service = BUILDERS[name](platform)
-    process = ServiceProcess(Litestar([], logging_config=None), platform, service, feeds)
+    bridges = hot.background if hot.live.kinds else ()
+    process = ServiceProcess(Litestar([], logging_config=None), platform, service, feeds, bridges)
     process.app = _application(process, settings)
     return process
 
