@@ -5,7 +5,7 @@ for, and works as soon as that has come. What is away later is for the adapters 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from insuretech.compose.database import database_address, reason_of
 from insuretech.compose.edge import application
+from insuretech.compose.feeds import feeds_of
 from insuretech.compose.hosting import Announce, Stopping, host, run_until_signal, surroundings
 from insuretech.compose.hot import open_hot
 from insuretech.compose.lifecycle import Phase
@@ -36,9 +37,6 @@ log = structlog.get_logger(__name__)
 
 _PAUSE = 0.5  # seconds between attempts to start
 
-Feeds = Callable[[Service, Platform], Sequence[Background]]
-"""The loops that take a service's events out and bring it those of others."""
-
 
 class NotYet(Exception):
     """Something a start needs is not there; the message is the word the probe says."""
@@ -51,7 +49,6 @@ class ServiceProcess:
     app: Litestar
     platform: Platform
     service: Service
-    feeds: Feeds
     bridges: Sequence[Background] = ()
     loops: Loops = field(default_factory=Loops)
     phase: Phase = field(default_factory=lambda: Phase("starting"))
@@ -80,7 +77,7 @@ class ServiceProcess:
             raise NotYet(f"schema:{self.service.name}: {problem}")
         for hook in self.service.on_start:
             await hook()
-        self.loops.start([*self.bridges, *self.feeds(self.service, self.platform), *self.service.background])
+        self.loops.start([*self.bridges, *feeds_of(self.service, self.platform), *self.service.background])
 
     def _tell(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, NotYet | Unusable) else f"{_part_of(error)}: {reason_of(error)}"
@@ -110,12 +107,7 @@ def _part_of(error: Exception) -> str:
     return "database" if isinstance(error, away) else type(error).__name__
 
 
-def no_feeds(_: Service, __: Platform) -> Sequence[Background]:
-    """Events stay in the outbox, and none come."""
-    return ()
-
-
-def build(name: str, settings: Settings, keyring: Keyring, *, feeds: Feeds = no_feeds) -> ServiceProcess:
+def build(name: str, settings: Settings, keyring: Keyring) -> ServiceProcess:
     """Wire one service; opens nothing yet."""
     hot = open_hot(settings)
     platform = Platform(
@@ -129,7 +121,7 @@ def build(name: str, settings: Settings, keyring: Keyring, *, feeds: Feeds = no_
     )
     service = BUILDERS[name](platform)
     bridges = hot.background if hot.live.kinds else ()
-    process = ServiceProcess(Litestar([], logging_config=None), platform, service, feeds, bridges)
+    process = ServiceProcess(Litestar([], logging_config=None), platform, service, bridges)
     process.app = _application(process, settings)
     return process
 
