@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 _PING_LIMIT = 1.0  # seconds, for all databases together
 _NO_STORE = {"Cache-Control": "no-store"}
+_LEAVING = 404  # to HAProxy: send nothing new, end nothing (disable-on-404); to all others as good as 503
 
 LISTENERS = Gauge("insuretech_live_listeners", "Open live streams.")
 POOL_IN_USE = Gauge("insuretech_database_connections_in_use", "Connections lent out, by service.", ["service"])
@@ -69,7 +70,9 @@ def operations_routes(
 
     @get("/healthz/ready", include_in_schema=False)
     async def ready() -> Response[Health]:
-        if life.now != "working":
+        if life.now == "draining":
+            return Response(Health("draining", ["draining"]), status_code=_LEAVING, headers=_NO_STORE)
+        if life.now == "starting":
             return _unwell(Health("not ready", [life.reason or life.now]))
         away = await _unanswering(databases)
         failing = [*(name for name in away if name not in optional), *(f"loop:{name}" for name in loops_down())]

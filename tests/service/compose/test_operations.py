@@ -96,7 +96,7 @@ async def test_a_process_that_wishes_to_stop_is_not_ready_and_yet_alive(database
     phase.drain()
     async with probed(database, phase=phase) as client:
         answers = [await client.get(f"/healthz/{probe}") for probe in ("startup", "live", "ready")]
-    assert [answer.status_code for answer in answers] == [200, 200, 503]
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
     assert answers[2].json()["failing"] == ["draining"]
 
 
