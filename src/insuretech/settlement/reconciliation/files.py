@@ -13,8 +13,6 @@ from datetime import date, datetime
 from itertools import chain, islice
 from typing import Any
 
-import openpyxl
-
 from insuretech.settlement.reconciliation.domain.cells import Cell, NotAValue
 from insuretech.settlement.reconciliation.domain.columns import Columns, ColumnsAmbiguous, found_columns
 from insuretech.settlement.reconciliation.domain.reading import HEADING_WITHIN, FileRefused, Row
@@ -133,6 +131,8 @@ class _Sheet:
 
 
 def _workbook_rows(content: bytes, columns: Columns) -> Iterator[Row]:
+    import openpyxl  # noqa: PLC0415 - half a second that a CSV file need not wait
+
     _check_parts(content)
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=False, keep_links=False)
