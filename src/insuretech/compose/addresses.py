@@ -34,6 +34,8 @@ ADDRESSES = (
     Address("/api/v1/payments/notifications", "orders"),
     Address("/api/v1/policies/", "orders"),
     Address("/api/v1/verify/", "orders"),
+    Address("/staff", "settlement"),
+    Address("/settlement", "settlement"),
     Address("/sandbox", "sandbox"),
     Address("/internal/v1/catalogue/", "catalogue"),
     Address("/internal/v1/quotes/", "quotes"),
