@@ -283,10 +283,11 @@ class Projection:
         await self._switch(fresh, None)
         await asyncio.sleep(SETTLING)  # from now on nobody reads the old one
         await self._remove(old.active)
+        await self._claim(seconds=0.001)  # let go
         return built
 
-    async def _claim(self) -> None:
-        if not await self._hot.take_turn(self.name, "rebuild", self._me, 30.0):
+    async def _claim(self, seconds: float = 30.0) -> None:
+        if not await self._hot.take_turn(self.name, "rebuild", self._me, seconds):
             raise RebuildUnderWay
 
     async def _switch(self, active: int, building: int | None) -> None:
