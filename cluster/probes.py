@@ -87,6 +87,14 @@ def fetch(port: int, path: str, *, timeout: float = 1.0) -> str:
     return body.decode(errors="replace")
 
 
+def ask_text(path: Path, question: str, *, timeout: float = 2.0) -> str:
+    """One line sent to a Unix socket, and all that comes until the other side hangs up; raises ``OSError``."""
+    with _connected(path, timeout) as connection:
+        connection.sendall(question.encode() + b"\n")
+        with connection.makefile("rb") as answer:
+            return answer.read().decode(errors="replace")
+
+
 def ask_json(path: Path, question: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
     """One JSON line sent to a Unix socket, one received; raises ``OSError`` when nobody answers."""
     with _connected(path, timeout) as connection:

@@ -17,10 +17,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -65,14 +65,18 @@ class EmbeddedPostgres:
     """One PostgreSQL server on one folder.
 
     ``launch`` must be called from a thread that lives as long as the program, as a rule the main one: the kernel
-    stops the server when that thread ends. ``durable=False`` trades the data's safety for speed and is for tests.
+    stops the server when that thread ends. ``durable=False`` trades the data's safety for speed and is for tests;
+    ``settings`` replace those of ours for a laptop.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, durable: bool = True, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.folder = folder.absolute()
         self.data = self.folder / "data"
         self.log = self.folder / "postgres.log"
         self.durable = durable
+        self.settings = dict(settings)
         self._lock: int | None = None
         self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -263,7 +267,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresFailed(f"What is in {self.data} is {what}, while PostgreSQL {VERSION} is needed.")
 
     def _spawn_server(self) -> subprocess.Popen[bytes]:
-        settings = _SERVER_SETTINGS | ({} if self.durable else _UNSAFE_BUT_QUICK)
+        settings = _SERVER_SETTINGS | ({} if self.durable else _UNSAFE_BUT_QUICK) | self.settings
         settings["unix_socket_directories"] = str(self.socket_folder)
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:

@@ -1,0 +1,228 @@
+"""Brings the cluster up, watches it, starts again what it is told to, and takes it down in order.
+
+Everything it starts is its child and dies with it, by the kernel's hand if it must be. Only it starts processes; others
+ask it over its socket. Killing, freezing and resuming need no one's permission but the kernel's.
+"""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from cluster import parts
+from cluster.fetching import Reporter
+from cluster.processes import ProcessFailed
+from cluster.whole import Cluster, ClusterFailed
+from insuretech.kit.failures import Unusable
+
+_WATCH = 0.2  # seconds between looks at the children
+_ROUTES_LIMIT = 30.0  # seconds until the load balancer has seen that services are ready
+_ORDER_LIMIT = 65536  # bytes
+
+
+class Supervisor:
+    """One run of a cluster, from the first process to the last."""
+
+    def __init__(self, cluster: Cluster, reporter: Reporter) -> None:
+        self.cluster = cluster
+        self.processes = cluster.processes
+        self._reporter = reporter
+        self._dead: set[str] = set()
+
+    def run(self, announce: Callable[[Cluster], None]) -> None:
+        """Up, until SIGINT, SIGTERM or SIGHUP, and down again; must run in the main thread."""
+        with _alone(self.cluster.folder), _interruptible():
+            try:
+                self._bring_up()
+                with self._orders() as listener:
+                    announce(self.cluster)
+                    self._watch(listener)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                _ignore_signals()
+                self._take_down()
+
+    # ------------------------------------------------------------ up
+
+    def _bring_up(self) -> None:
+        cluster, step = self.cluster, self._reporter.step
+        with step("Preparing folders and settings"):
+            cluster.prepare()
+        with step("Starting PostgreSQL, S3, Redis, Kafka, HAProxy", len(cluster.servers) + 1) as advance:
+            servers = [*cluster.servers, cluster.proxy.program()]
+            for program in servers:
+                self.processes.start(program)
+            for program in servers:
+                self.processes.wait_healthy([program], self.processes.reap)
+                advance()
+            cluster.form()
+        with step("Preparing schemas, keys, topics and products"):
+            for words in (("migrate",), ("keys", "create"), ("topics", "apply"), ("products", "load")):
+                cluster.run_command(*words)
+        services = cluster.services.programs()
+        with step("Starting services", len(services)) as advance:
+            for program in services:
+                self.processes.start(program)
+            for program in services:
+                self.processes.wait_healthy([program], self.processes.reap)
+                advance()
+            self._until_routed()
+
+    def _until_routed(self) -> None:
+        until = monotonic() + _ROUTES_LIMIT
+        while not self.cluster.healthy():
+            if monotonic() > until:
+                raise ProcessFailed(f"{self.cluster.public_url}/healthz/ready does not answer; see the log of haproxy.")
+            sleep(_WATCH)
+
+    # ------------------------------------------------------------ running
+
+    @contextmanager
+    def _orders(self) -> Iterator[socket.socket]:
+        """The socket on which others ask for a start."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            self.cluster.control_socket.unlink(missing_ok=True)
+            listener.bind(str(self.cluster.control_socket))
+            listener.listen(8)
+            listener.settimeout(5)
+            yield listener
+
+    def _watch(self, listener: socket.socket) -> None:
+        """Until a signal interrupts: carry out orders, and tell of processes that have ended."""
+        while True:
+            ready, _, _ = select.select([listener], [], [], _WATCH)
+            if ready:
+                with suppress(OSError):
+                    self._take_order(listener)
+            self.processes.reap()
+            self._tell_of_deaths()
+
+    def _take_order(self, listener: socket.socket) -> None:
+        """One JSON line in, one out: ``{"start": [name, …]}``."""
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(5)
+            with connection.makefile("rb") as orders:
+                answer = self._carry_out(orders.readline(_ORDER_LIMIT))
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+
+    def _carry_out(self, line: bytes) -> dict[str, Any]:
+        try:
+            names = json.loads(line)["start"]
+            for program in [self.cluster.program(name) for name in names]:
+                self.processes.start(program)
+        except (ValueError, KeyError, TypeError):
+            return {"error": "That is no order."}
+        except Unusable as error:
+            return {"error": str(error)}
+        return {"started": names}
+
+    def _tell_of_deaths(self) -> None:
+        dead = {program.name for program in self.cluster.programs if not self.processes.alive(program.name)}
+        for name in sorted(dead - self._dead):
+            self._reporter.console.print(f"{name} has ended; its log is {self.processes.log(name)}", highlight=False)
+        for name in sorted(self._dead - dead):
+            self._reporter.console.print(f"{name} runs again", highlight=False)
+        self._dead = dead
+
+    # ------------------------------------------------------------ down
+
+    def _take_down(self) -> None:
+        """Services first, as they finish what they do with the help of all others; then the way in; then the rest."""
+        if not self.processes.names():
+            self.cluster.clear()
+            return
+        with self._reporter.step("Stopping"):
+            stubborn = self.processes.stop(self.cluster.services.programs())
+            stubborn += self.processes.stop([self.cluster.proxy.program()])
+            stubborn += self.processes.stop(self.cluster.servers)
+            self.processes.end_leftovers()
+            self.cluster.clear()
+        if stubborn:
+            self._reporter.console.print(f"Had to be killed: {', '.join(stubborn)}", highlight=False)
+
+
+def up(cluster: Cluster, reporter: Reporter, announce: Callable[[Cluster], None]) -> None:
+    """Bring up and run until told to stop."""
+    Supervisor(cluster, reporter).run(announce)
+
+
+def down(folder: Path, reporter: Reporter) -> bool:
+    """Stop the cluster of a folder, whoever runs it, and clear away what a killed one left; whether there was any."""
+    holder = supervisor_of(folder)
+    if holder is not None:
+        with reporter.step("Stopping"), suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGTERM)
+            while supervisor_of(folder) == holder:
+                sleep(_WATCH)
+        return True
+    if not folder.exists():
+        return False
+    with _alone(folder):
+        try:
+            cluster = Cluster.opened(folder)
+        except (ClusterFailed, parts.PartMissing):
+            return False
+        cluster.processes.end_leftovers()
+        cluster.clear()
+    return True
+
+
+def supervisor_of(folder: Path) -> int | None:
+    """The process that runs the cluster of a folder now."""
+    try:
+        with (folder / "lock").open("r+", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read() or 0) or None
+    except FileNotFoundError:
+        return None
+    return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder for as long as this process lives; the kernel lets go even after SIGKILL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ClusterFailed(f"A cluster runs in {folder} already (process {lock.read().strip()}).") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP interrupt as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
