@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from insuretech import __version__
-from insuretech.cli import contracts, dead_letters, documents, keys, outbox, products, projections, sandbox, topics
+from insuretech.cli import (
+    contracts,
+    dead_letters,
+    documents,
+    keys,
+    outbox,
+    partitions,
+    products,
+    projections,
+    sandbox,
+    topics,
+)
 from insuretech.cli.serve import migrate, serve
 from insuretech.cli.service import service
 from insuretech.kit.failures import Unusable
@@ -23,6 +34,7 @@ app.command()(service)
 app.command()(migrate)
 app.add_typer(products.commands, name="products")
 app.add_typer(outbox.commands, name="outbox")
+app.add_typer(partitions.commands, name="partitions")
 app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(projections.commands, name="projections")
 app.add_typer(documents.commands, name="documents")

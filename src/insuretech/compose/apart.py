@@ -22,6 +22,7 @@ from insuretech.compose.hot import open_hot
 from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
+from insuretech.compose.partitions import keepers, loops_of, warnings_of
 from insuretech.compose.services import BUILDERS, SEALING
 from insuretech.kit.clock import SystemClock
 from insuretech.kit.db import Database
@@ -29,6 +30,7 @@ from insuretech.kit.failures import Unusable
 from insuretech.kit.http import new_client
 from insuretech.kit.keyring import Keyring, KeyringInvalid
 from insuretech.kit.migrations import schema_problem
+from insuretech.kit.partition_keeper import PartitionKeeper
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.roles import service_url
 from insuretech.kit.settings import Settings, SettingsInvalid
@@ -52,6 +54,7 @@ class ServiceProcess:
     bridges: Sequence[Background] = ()
     loops: Loops = field(default_factory=Loops)
     phase: Phase = field(default_factory=lambda: Phase("starting"))
+    keepers: Sequence[PartitionKeeper] = ()
     _starting: asyncio.Task[None] | None = None
 
     def work(self) -> None:
@@ -77,7 +80,8 @@ class ServiceProcess:
             raise NotYet(f"schema:{self.service.name}: {problem}")
         for hook in self.service.on_start:
             await hook()
-        self.loops.start([*self.bridges, *feeds_of(self.service, self.platform), *self.service.background])
+        feeds = feeds_of(self.service, self.platform)
+        self.loops.start([*self.bridges, *feeds, *self.service.background, *loops_of(self.keepers)])
 
     def _tell(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, NotYet | Unusable) else f"{_part_of(error)}: {reason_of(error)}"
@@ -122,6 +126,7 @@ def build(name: str, settings: Settings, keyring: Keyring) -> ServiceProcess:
     service = BUILDERS[name](platform)
     bridges = hot.background if hot.live.kinds else ()
     process = ServiceProcess(Litestar([], logging_config=None), platform, service, bridges)
+    process.keepers = keepers([service], platform)
     process.app = _application(process, settings)
     return process
 
@@ -143,7 +148,10 @@ def _application(process: ServiceProcess, settings: Settings) -> Litestar:
         finally:
             await process.stop()
 
-    probes = operations_routes([process.service], process.platform, phase=process.phase, without=process.loops.down)
+    def without() -> Sequence[str]:
+        return [*process.loops.down(), *warnings_of(process.keepers)]
+
+    probes = operations_routes([process.service], process.platform, phase=process.phase, without=without)
     return application(
         [*process.service.routes, *probes], settings, [running], process.service.failure_page, described=False
     )

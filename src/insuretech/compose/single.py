@@ -17,6 +17,7 @@ from insuretech.compose.edge import application
 from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
+from insuretech.compose.partitions import keepers, loops_of, warnings_of
 from insuretech.compose.storage import open_storage
 from insuretech.connectors.directory import open_directory
 from insuretech.documents.app import build as build_documents
@@ -27,6 +28,7 @@ from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.messaging import Reaction
 from insuretech.kit.outbox import until_delivered
+from insuretech.kit.partition_keeper import PartitionKeeper
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.relay import LocalRelay
 from insuretech.kit.roles import service_url
@@ -58,6 +60,7 @@ class Composition:
     settlement: Settlement
     loops: Loops = field(default_factory=Loops)
     phase: Phase = field(default_factory=Phase)
+    keepers: Sequence[PartitionKeeper] = ()
 
     @cached_property
     def reactions(self) -> tuple[Reaction, ...]:
@@ -88,6 +91,7 @@ class Composition:
         """
         for service in self.services:
             self.loops.start(service.background)
+        self.loops.start(loops_of(self.keepers))
 
     def begin_stop(self) -> None:
         """Close live streams, so that the server can finish its open requests."""
@@ -140,6 +144,7 @@ def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
     composition = Composition(Litestar([], logging_config=None), platform, services, (), catalogue, settlement)
     composition.app = _application(settings, platform, services, composition)
     composition.databases = tuple(databases.values())
+    composition.keepers = keepers(services, platform)
     transport.inner = httpx.ASGITransport(composition.app, raise_app_exceptions=False)  # type: ignore[arg-type]
     return composition
 
@@ -170,6 +175,12 @@ def _application(
             await composition.stop()
 
     routes = [route for service in services for route in service.routes]
-    probes = operations_routes(services, platform, composition.loops.down, phase=composition.phase)
+    probes = operations_routes(
+        services,
+        platform,
+        composition.loops.down,
+        phase=composition.phase,
+        without=lambda: warnings_of(composition.keepers),
+    )
     failure_page = next((service.failure_page for service in services if service.failure_page), None)
     return application([*routes, *probes], settings, [running], failure_page)

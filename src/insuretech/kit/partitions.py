@@ -148,7 +148,7 @@ _BOUNDS = re.compile(r"FROM \((?:'([0-9a-f-]{36})'|MINVALUE)\) TO \((?:'([0-9a-f
 def partitions(connection: Connection, schema: str, table: str) -> list[Partition]:
     """The partitions of a table by their time, the default one last."""
     found = [
-        _partition(table, dict(row))
+        _partition(f"{schema}.{table}", dict(row))
         for row in connection.execute(_PARTITIONS, {"table": f'"{schema}"."{table}"'}).mappings()
     ]
     return sorted(found, key=lambda part: (part.default, part.lower or _EPOCH))
@@ -250,8 +250,8 @@ class Shelf:
 
     def strays(self) -> int:
         """How many rows are out of place, up to ``MANY``."""
-        some = f"select from {self._name(default_of(self.plan.table))} limit {MANY}"
-        return int(self._run(f"select count(*) from ({some}) as some").scalar_one())
+        found = f"select from {self._name(default_of(self.plan.table))} limit {MANY}"
+        return int(self._run(f"select count(*) from ({found}) as found").scalar_one())
 
     def forget_strays(self, now: datetime) -> int:
         """Delete rows out of place that are past the retention; how many."""

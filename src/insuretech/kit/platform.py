@@ -15,6 +15,7 @@ from insuretech.kit.http import OutgoingClient
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
 from insuretech.kit.messaging import MessagingTables, Reaction
+from insuretech.kit.partitions import Plan
 from insuretech.kit.projections import Projection
 from insuretech.kit.settings import Settings
 
@@ -59,6 +60,8 @@ class Service:
     serves_without_database: bool = False
     """Requests are carried out from memory while the database is away."""
     messaging: MessagingTables | None = None
+    partitions: Sequence[Plan] = ()
+    """Further tables in partitions by time, beside those of ``messaging``."""
     projections: Mapping[str, Callable[[], Awaitable[int]]] = field(default_factory=dict)
     """Rebuilds a projection from its source; gives the number of entries."""
     hot: Sequence[Projection] = ()
