@@ -1,0 +1,189 @@
+"""One load run through many faults: warm-up, fault, heal, look, next; then quiet, and all books for the judge."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep, time
+from typing import Any
+
+import asyncpg
+import httpx
+import msgspec
+from sqlalchemy.engine import make_url
+
+from cluster.control import Control
+from tests.cluster.faults.books import Books, all_reactions, read_books, still_moving
+from tests.cluster.faults.history import History, Mark, read
+from tests.cluster.faults.judge import Verdict, judge
+from tests.cluster.faults.load import Rates
+from tests.cluster.faults.scenarios import Fault
+from tests.system.sandbox import BEST
+
+ROOT = Path(__file__).resolve().parents[3]
+CONSISTENT_WITHIN = 10.0
+"""Seconds after everything is well in which projections must equal their source (issue 4)."""
+
+MOODS: dict[str, dict[str, Any]] = {
+    "tihohod": {"delay_min_ms": 300, "delay_max_ms": 900},
+    "kabinet": {"outcome": "pending", "pending_ms": 500, "issue": "pending"},
+    "zvonok": {"outcome": "pending", "pending_ms": 700, "issue": "pending", "callback": "duplicated"},
+    "otkazov": {"outcome": {"offer": 5, "decline": 5}},
+    "peremena": {"confirm_change_percent": 8.5},
+    "tumanov": {"issue": "unknown_issued", "lookup_after_ms": 800},
+}
+"""Insurers as they are on an ordinary day; those not named are at their best. The faults are ours."""
+
+SETTINGS = {
+    "INSURETECH_INSURER_TIME_LIMIT": "10",
+    "INSURETECH_ISSUE_RECHECK": "1",
+    "INSURETECH_PAYMENT_DEADLINE": "60",
+}
+"""Seconds for which people wait in production and a test would wait here."""
+
+
+class Felt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the one who did a fault saw of its mending: seconds until all was healthy, and until projections agreed."""
+
+    fault: str
+    names: tuple[str, ...]
+    well_after: float
+    consistent_after: float
+    differences: str = ""
+
+
+@dataclass
+class Rehearsal:
+    """A running cluster, people on the street, and a folder for what comes out."""
+
+    control: Control
+    folder: Path
+    rates: Rates
+    felt: list[Felt] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in (self.calls, self.marks):
+            path.unlink(missing_ok=True)
+
+    @property
+    def calls(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    @property
+    def marks(self) -> Path:
+        return self.folder / "marks.jsonl"
+
+    # ------------------------------------------------------------ the run
+
+    def run(self, faults: Sequence[Fault], *, warm_up: float = 10.0, settle: float = 5.0) -> None:
+        """All faults in one load; the cluster is whole before and after each."""
+        self._set_moods()
+        with self.marks.open("a", encoding="utf-8") as file, self.load():
+            history = History(file)
+            sleep(warm_up)
+            history.note(Mark(at=time(), what="warm"))
+            for fault in faults:
+                self._go_through(fault, history)
+                sleep(settle)
+            history.note(Mark(at=time(), what="quiet"))
+
+    def _go_through(self, fault: Fault, history: History) -> None:
+        history.note(Mark(at=time(), what="begin", fault=fault.name))
+        names = fault.strike(self.control)
+        sleep(fault.lasts)
+        mending = monotonic()
+        history.note(Mark(at=time(), what="heal", fault=fault.name, detail=" ".join(names)))
+        fault.mend(self.control, names)
+        self.control.heal()
+        well = monotonic()
+        history.note(Mark(at=time(), what="well", fault=fault.name))
+        differences = self._until_consistent()
+        self.felt.append(
+            Felt(
+                fault=fault.name,
+                names=tuple(names),
+                well_after=round(well - mending, 1),
+                consistent_after=round(monotonic() - well, 1),
+                differences=differences,
+            )
+        )
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        """People arrive for as long as the block lasts; afterwards those on their way finish."""
+        command = [sys.executable, "-m", "tests.cluster.faults.load", self.control.public_url, str(self.calls)]
+        command += ["--searches", str(self.rates.searches), "--purchases", str(self.rates.purchases)]
+        with (self.folder / "load.log").open("wb") as log:
+            people = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            try:
+                yield
+                assert people.poll() is None, f"the load ended by itself: {(self.folder / 'load.log').read_text()}"
+            finally:
+                people.terminate()
+                people.wait(timeout=90)
+
+    def _until_consistent(self) -> str:
+        """Compare projections with their source until they agree; what differs when the time is over, else nothing."""
+        until = monotonic() + CONSISTENT_WITHIN
+        while True:
+            ended = self.command("projections", "check")
+            if ended.returncode == 0:
+                return ""
+            if monotonic() > until:
+                return (ended.stdout + ended.stderr)[-2000:] or "the check failed without a word"
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """One of our commands in the surroundings of the cluster's services."""
+        command, environment = self.control.cluster.services.command(*words)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("INSURETECH_", "CLUSTER_"))}
+        return subprocess.run(
+            command, env={**kept, **environment, "NO_COLOR": "1"}, capture_output=True, text=True, check=False
+        )
+
+    # ------------------------------------------------------------ the end
+
+    def quiet(self, limit: float = 150.0) -> float:
+        """Wait until nothing moves any more; the seconds it took. What still moves then is left to the judge."""
+        began = monotonic()
+        while asyncio.run(self._moving()) and monotonic() - began < limit:
+            sleep(1)
+        return round(monotonic() - began, 1)
+
+    async def _moving(self) -> list[str]:
+        return await still_moving(self.rows, self._schemas())
+
+    def verdict(self) -> Verdict:
+        """What the judge says of everything."""
+        calls, marks = read(self.calls, self.marks)
+        return judge(calls, marks, asyncio.run(self._books()))
+
+    async def _books(self) -> Books:
+        async with httpx.AsyncClient(base_url=self.control.public_url, timeout=60, trust_env=False) as http:
+            sandbox = (await http.get("/sandbox/api/books")).raise_for_status().json()
+        return await read_books(self.rows, sandbox, self.folder)
+
+    async def rows(self, statement: str) -> list[asyncpg.Record]:
+        """What a statement gives, asked as the administrator."""
+        url = make_url(self.control.cluster.database_url)
+        connection = await asyncpg.connect(
+            host=str(url.query["host"]), user=url.username, database=url.database, timeout=10
+        )
+        try:
+            return await connection.fetch(statement)
+        finally:
+            await connection.close()
+
+    def _schemas(self) -> list[str]:
+        return sorted({reaction.database.service for reaction in all_reactions(self.folder)} | {"quotes"})
+
+    def _set_moods(self) -> None:
+        """Through the public controls, until they answer."""
+        with httpx.Client(base_url=self.control.public_url, timeout=30, trust_env=False) as http:
+            known = [one["code"] for one in http.get("/sandbox/api/insurers").raise_for_status().json()]
+            for code in known:
+                http.put(f"/sandbox/api/insurers/{code}", json={**BEST, **MOODS.get(code, {})}).raise_for_status()
