@@ -11,8 +11,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from insuretech.kit.problems import Problem
-from insuretech.kit.web import UNCOMPRESSED
-from insuretech.storefront.assets import IMMUTABLE, Assets
+from insuretech.pages.assets import Assets, static_files
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.info import Info
 from insuretech.storefront.offers import Offers
@@ -44,7 +43,7 @@ def site_routes(desk: Desk, assets: Assets) -> list[Router]:
         include_in_schema=False,
         exception_handlers={Exception: page_of_failure(desk)},
     )
-    files = [_static(assets), _favicon(assets)]
+    files = [static_files(assets), _favicon(assets)]
     return [pages, Router("/", route_handlers=files, include_in_schema=False)]
 
 
@@ -225,20 +224,6 @@ def _preferences(desk: Desk) -> Any:
         return desk.views.away(visit, back if inside else "/")
 
     return preferences
-
-
-def _static(assets: Assets) -> Any:
-    @get("/static/{name:path}", opt={UNCOMPRESSED: True})
-    async def static(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
-        asset = assets.find(str(name).lstrip("/"))
-        if asset is None:
-            raise HTTPException(status_code=404)
-        headers = {"Cache-Control": IMMUTABLE, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
-        if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(asset.packed, media_type=asset.media_type, headers={**headers, "Content-Encoding": "gzip"})
-        return Response(asset.body, media_type=asset.media_type, headers=headers)
-
-    return static
 
 
 def _favicon(assets: Assets) -> Any:

@@ -2,25 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from litestar import Response
 from litestar.response import Redirect
 
-from insuretech.contracts.money import Money
-from insuretech.contracts.text import Language, Text
+from insuretech.contracts.text import Language
 from insuretech.kit.ids import new_secret
+from insuretech.pages import drawing
+from insuretech.pages.headers import security_headers
 from insuretech.storefront.assets import shipped_assets
 from insuretech.storefront.language import WORDINGS
 from insuretech.storefront.ports import ProductSummary
 from insuretech.storefront.visits import Visit
 
 TEMPLATES = Path(__file__).parent / "templates"
-_NOT_IN_INITIALS = {"страхование", "insurance", "ск", "сао", "ао", "песочница", "sandbox"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Views:
 
     def __init__(self, *, pay_hosts: tuple[str, ...], rehearsal: bool) -> None:
         self._rehearsal = rehearsal
-        self._headers = security_headers(pay_hosts)
+        self._headers = security_headers(*pay_hosts)  # paying starts with a form and a redirect
 
     def page(
         self,
@@ -85,79 +84,7 @@ class _Guarded:
         return FormGuard(self._visit.proof(), new_secret() if key else "")
 
 
-def initials(name: Text | str) -> str:
-    """One or two letters for an insurer's tile."""
-    text = name.ru if isinstance(name, Text) else name
-    words = [word.strip("«»\"'()") for word in text.split()]
-    words = [word for word in words if word and word.lower() not in _NOT_IN_INITIALS] or words
-    return "".join(word[0] for word in words[:2]).upper()
-
-
-def security_headers(pay_hosts: tuple[str, ...]) -> dict[str, str]:
-    """Headers of every page: nothing from elsewhere, nothing inline, no framing."""
-    policy = {
-        "default-src": "'none'",
-        "script-src": "'self'",
-        "style-src": "'self'",
-        "img-src": "'self'",
-        "font-src": "'self'",
-        "connect-src": "'self'",
-        # Browsers hold the redirect after a form to this too, and paying starts with one.
-        "form-action": " ".join(("'self'", *pay_hosts)),
-        "base-uri": "'none'",
-        "frame-ancestors": "'none'",
-    }
-    return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        # Addresses of orders and personal links stay with us.
-        "Referrer-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Cache-Control": "private, no-store",
-        "Vary": "Cookie, Accept-Language, HX-Request",
-    }
-
-
 @cache
 def environment(language: Language) -> Environment:
-    """Templates in one language, compiled as they are first asked for."""
-    wording = WORDINGS[language]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.i18n"],
-    )
-    environment.install_gettext_translations(wording.messages, newstyle=True)  # type: ignore[attr-defined]  # by i18n
-    environment.globals["asset"] = shipped_assets().address
-    environment.filters |= {
-        "money": wording.money,
-        "day": wording.day,
-        "moment": wording.moment,
-        "decimal": wording.decimal,
-        "percent": wording.percent,
-        "initials": initials,
-    }
-
-    def shown(value: object) -> object:
-        """Texts in both languages, money and dates print themselves in the page's language."""
-        match value:
-            case Text():
-                return value.in_language(language)
-            case Money():
-                return wording.money(value)
-            case datetime():
-                return wording.moment(value)
-            case date():
-                return wording.day(value)
-        return value
-
-    environment.finalize = shown
-    environment.filters["in_words"] = shown
-    return environment
+    """The site's templates in one language."""
+    return drawing.environment(WORDINGS[language], TEMPLATES, shipped_assets())

@@ -21,7 +21,8 @@ from litestar.datastructures import Cookie
 from insuretech.contracts.text import Language
 from insuretech.kit.keyring import CiphertextInvalid, Keyring
 from insuretech.kit.problems import Problem
-from insuretech.storefront.language import LANGUAGES, WORDINGS, Wording, choose_language
+from insuretech.pages.language import LANGUAGES, Wording, choose_language
+from insuretech.storefront.language import WORDINGS
 
 THEMES = ("light", "dark")
 YEAR = 365 * 24 * 3600

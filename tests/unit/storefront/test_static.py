@@ -6,15 +6,19 @@ from hashlib import sha256
 
 import pytest
 
-from insuretech.storefront.assets import IMMUTABLE, SCRIPTS, STATIC, STYLES, Assets
+from insuretech.pages import drawing
+from insuretech.pages.assets import IMMUTABLE, Assets
+from insuretech.pages.assets import STATIC as SHARED
+from insuretech.storefront.assets import SCRIPTS, STATIC, STYLES, shipped_assets
 from insuretech.storefront.views import TEMPLATES
 from tests.unit.storefront.conftest import Browser
 from tests.unit.storefront.fake_marketplace import FakeMarketplace
 from tests.unit.storefront.test_walk import ask_for_offers
 
 BUDGET = 150 * 1024
-TEMPLATE_FILES = sorted(TEMPLATES.glob("*.html"))
-_TOKENS = (STATIC / "css" / "tokens.css").read_text(encoding="utf-8")
+FOLDERS = (SHARED, STATIC)
+TEMPLATE_FILES = sorted([*TEMPLATES.glob("*.html"), *drawing.TEMPLATES.glob("*.html")])
+_TOKENS = (SHARED / "css" / "tokens.css").read_text(encoding="utf-8")
 _COLOUR = re.compile(r"--([a-z-]+): (#[0-9a-f]{6});")
 
 
@@ -33,8 +37,8 @@ async def test_a_first_visit_weighs_little(browser: Browser, fake: FakeMarketpla
     quote_id = await ask_for_offers(browser)
     for code in ("aster", "boreas", "cedar", "dune", "ember"):
         fake.answer(quote_id, code, "offered", "8000")
-    fonts = sum(len(path.read_bytes()) for path in (STATIC / "fonts").glob("*.woff2"))
-    assets = Assets()
+    fonts = sum(len(path.read_bytes()) for path in (SHARED / "fonts").glob("*.woff2"))
+    assets = shipped_assets()
     shared = sum(
         len(asset.packed or asset.body) for asset in map(_found(assets), ("site.css", "site.js", "img/mark.svg"))
     )
@@ -70,7 +74,8 @@ async def test_a_browser_without_gzip_gets_the_plain_file(browser: Browser) -> N
 
 def test_nothing_is_fetched_from_elsewhere() -> None:
     """Without it a stranger's server would learn who visits, and could change the pages."""
-    sources = [*TEMPLATE_FILES, *((STATIC / "css").glob("*.css")), *((STATIC / "js").glob("*.js"))]
+    files = [path for folder in FOLDERS for kind in ("css", "js") for path in (folder / kind).iterdir()]
+    sources = [*TEMPLATE_FILES, *files]
     for path in sources:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r'(?:src|href|action|url\()\s*=?\s*["\']?(?:https?:)?//', text), path.name
@@ -86,8 +91,8 @@ def test_templates_hold_nothing_inline() -> None:
 def test_vendored_files_are_as_published() -> None:
     """Without it nobody could tell whether a library here was changed."""
     for folder in ("vendor", "fonts"):
-        noted = (STATIC / folder / "README.md").read_text(encoding="utf-8")
-        for path in (STATIC / folder).iterdir():
+        noted = (SHARED / folder / "README.md").read_text(encoding="utf-8")
+        for path in (SHARED / folder).iterdir():
             if path.suffix in {".js", ".woff2"}:
                 row = next(line for line in noted.splitlines() if line.startswith(f"| {path.name} "))
                 assert sha256(path.read_bytes()).hexdigest() in row, path.name
@@ -95,9 +100,12 @@ def test_vendored_files_are_as_published() -> None:
 
 def test_every_style_and_script_is_used() -> None:
     """Without it a new file would be edited and never be seen on a page."""
-    assert {path.stem for path in (STATIC / "css").glob("*.css")} == set(STYLES)
+    assert {path.stem for root in FOLDERS for path in (root / "css").glob("*.css")} == set(STYLES)
     scripts = {
-        path.relative_to(STATIC).as_posix() for folder in ("vendor", "js") for path in (STATIC / folder).glob("*.js")
+        path.relative_to(root).as_posix()
+        for root in FOLDERS
+        for folder in ("vendor", "js")
+        for path in (root / folder).glob("*.js")
     }
     assert scripts == set(SCRIPTS)
 

@@ -12,8 +12,9 @@ from insuretech.kit import problems
 from insuretech.kit.problems import all_problems
 from insuretech.orders.domain import explanations
 from insuretech.orders.domain.lifecycle import OrderStatus
+from insuretech.pages.language import choose_language
 from insuretech.quotes.domain import LineStatus
-from insuretech.storefront.language import WORDINGS, choose_language
+from insuretech.storefront.language import WORDINGS
 from insuretech.storefront.narration import _REACHED, WAITING, stories
 from insuretech.storefront.words import problem_words, prose
 from tests.unit.storefront.conftest import Browser

@@ -1,21 +1,5 @@
-// Small helps of a page: focus on errors, one submit at a time, a limit on comparing, dialogs, copying, the live line.
+// Small helps of a page: a limit on comparing, dialogs, copying, the live line.
 (() => {
-  document.querySelector("[data-focus]")?.focus();
-
-  // A second click while the first is on its way does nothing; the server would take both as one anyway.
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (form.dataset.sent) {
-      event.preventDefault();
-      return;
-    }
-    if (event.defaultPrevented || form.target || form.matches("[data-preferences]")) return;
-    form.dataset.sent = "1";
-  });
-  window.addEventListener("pageshow", () => {
-    document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent);
-  });
-
   const limitComparing = () => {
     document.querySelectorAll("[data-compare]").forEach((list) => {
       const marks = [...list.querySelectorAll('input[name="offers"]')];
