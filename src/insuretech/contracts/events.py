@@ -153,20 +153,22 @@ class PaymentAuthorised(_OrderEvent, frozen=True, kw_only=True):
 
 
 class PaymentCaptured(_OrderEvent, frozen=True, kw_only=True):
-    """The premium has been taken for good."""
+    """The premium has been taken for good; ``provider_id`` is the payment's id in the provider's own books."""
 
     name = "payment_captured"
     payment_id: UUID
     amount: Money
+    provider_id: str = ""
 
 
 class PaymentRefunded(_OrderEvent, frozen=True, kw_only=True):
-    """Money went back to the buyer; a released hold counts with ``voided``."""
+    """Money went back to the buyer, from the payment ``provider_id``; a released hold is ``voided``."""
 
     name = "payment_refunded"
     payment_id: UUID
     amount: Money
     voided: bool = False
+    provider_id: str = ""
 
 
 class PolicyIssued(_OrderEvent, frozen=True, kw_only=True):

@@ -246,7 +246,8 @@ def observed(payment: Payment, seen: ProviderPayment) -> tuple[Payment, tuple[Ev
             payment = payment.moved(PaymentStatus.HELD)
     if seen.status == "captured" and payment.status in OPEN_PAYMENT | {PaymentStatus.HELD}:
         payment = changed(payment.moved(PaymentStatus.CAPTURED), captured=seen.captured)
-        events.append(PaymentCaptured(order_id=order_id, payment_id=payment_id, amount=seen.captured))
+        taken = PaymentCaptured(order_id=order_id, payment_id=payment_id, amount=seen.captured, provider_id=seen.id)
+        events.append(taken)
     if seen.status == "cancelled" and payment.status in OPEN_PAYMENT:
         payment = changed(payment.moved(PaymentStatus.CANCELLED), reason=seen.cancellation)
     if seen.status == "cancelled" and payment.status is PaymentStatus.HELD:
@@ -257,5 +258,6 @@ def observed(payment: Payment, seen: ProviderPayment) -> tuple[Payment, tuple[Ev
         payment = changed(payment, refunded=seen.refunded)
         if payment.refunded == payment.captured:
             payment = payment.moved(PaymentStatus.REFUNDED)
-        events.append(PaymentRefunded(order_id=order_id, payment_id=payment_id, amount=back))
+        returned = PaymentRefunded(order_id=order_id, payment_id=payment_id, amount=back, provider_id=seen.id)
+        events.append(returned)
     return payment, tuple(events)
