@@ -7,11 +7,12 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability fuzz pictures lint bench format lock clean environment dev-environment
+.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster fuzz pictures lint bench format lock clean environment dev-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
-	@printf '\nPORT=8000 and INSURETECH_HOME=var tell "make run" where to listen and to keep its data.\n'
+	@printf '\nPORT=8000 and INSURETECH_HOME=var tell "make run" where to listen and to keep its data,\n'
+	@printf 'CLUSTER_PORT=18000 and CLUSTER_HOME=var/cluster "make cluster".\n'
 
 run: environment ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/insuretech serve
@@ -21,6 +22,18 @@ test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to p
 
 test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes
 	@exec $(BIN)/pytest -m slow -s $(ARGS) tests/system
+
+cluster: dev-environment ## start the whole on this machine: Kafka, Redis Cluster, S3, HAProxy, three of each service
+	@exec $(BIN)/python -m cluster up $(ARGS)
+
+cluster-top: dev-environment ## watch it on a screen; keys kill and revive a process
+	@exec $(BIN)/python -m cluster top $(ARGS)
+
+cluster-parts: dev-environment ## fetch and build what the cluster needs, once
+	@exec $(BIN)/python -m cluster parts
+
+test-cluster: dev-environment ## the behaviour tests against the whole cluster, and faults; ARGS= goes to pytest
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/python -m tests.cluster.suite $(ARGS)
 
 fuzz: dev-environment ## thousands of made-up requests against the OpenAPI document; FUZZ_EXAMPLES= says how many of each
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} && export FUZZ_EXAMPLES && exec $(BIN)/pytest -s $(ARGS) tests/system/test_fuzz.py

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cluster import probes
 from cluster.part import controller_of
-from cluster.processes import POLL, ProcessFailed, Program, descendants, resident
+from cluster.processes import POLL, ProcessFailed, Program, descendants, memory
 from cluster.whole import Cluster, ClusterFailed
 
 _HEALTH_LIMIT = 1.0  # seconds for one probe
@@ -182,8 +182,8 @@ class Control:
         state = self.state(program.name)
         identity = self._processes.identity(program.name)
         pid = identity.pid if identity is not None and state != DEAD else 0
-        memory = sum(resident(one) for one in (pid, *descendants(pid))) if pid else 0
-        return State(program.name, program.role, program.zone, state, pid, memory, self._processes.log(program.name))
+        used = memory(pid) if pid else 0
+        return State(program.name, program.role, program.zone, state, pid, used, self._processes.log(program.name))
 
     def _program(self, name: str) -> Program:
         return self.cluster.program(name)

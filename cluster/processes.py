@@ -168,18 +168,22 @@ class Processes:
 
     # ------------------------------------------------------------ several
 
-    def wait_healthy(self, programs: Iterable[Program], tick: Callable[[], None] = lambda: None) -> None:
-        """Return when every probe holds; raises as soon as one has ended or has used up its time."""
+    def wait_healthy(self, programs: Iterable[Program], advance: Callable[[], None] = lambda: None) -> None:
+        """Return when every probe holds, having called ``advance`` for each.
+
+        Raises as soon as one of them has ended or has used up its time.
+        """
         began = time.monotonic()
         waiting = list(programs)
-        while True:
-            tick()
-            waiting = [program for program in waiting if not program.probe.holds()]
-            if not waiting:
-                return
+        while waiting:
+            self.reap()
             for program in waiting:
-                self._must_run(program, time.monotonic() - began)
-            time.sleep(POLL)
+                if program.probe.holds():
+                    waiting = [one for one in waiting if one is not program]
+                    advance()
+                else:
+                    self._must_run(program, time.monotonic() - began)
+            time.sleep(POLL if waiting else 0)
 
     def stop(self, programs: Iterable[Program]) -> list[str]:
         """Ask all of them to end, at once; the names of those that had to be killed in the end."""
@@ -256,10 +260,18 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def resident(pid: int) -> int:
-    """Resident memory in bytes, 0 when the process is gone."""
+def memory(pid: int) -> int:
+    """Resident bytes of a process and all below it, 0 when it is gone.
+
+    Of children only what they share with nobody is counted: PostgreSQL's share its buffers.
+    """
+    return _pages(pid, shared=True) + sum(_pages(child, shared=False) for child in descendants(pid))
+
+
+def _pages(pid: int, *, shared: bool) -> int:
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
+        pages = int(fields[1]) - (0 if shared else int(fields[2]))
     except (OSError, IndexError, ValueError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")

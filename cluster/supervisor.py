@@ -60,9 +60,7 @@ class Supervisor:
             servers = [*cluster.servers, cluster.proxy.program()]
             for program in servers:
                 self.processes.start(program)
-            for program in servers:
-                self.processes.wait_healthy([program], self.processes.reap)
-                advance()
+            self.processes.wait_healthy(servers, advance)
             cluster.form()
         with step("Preparing schemas, keys, topics and products"):
             for words in (("migrate",), ("keys", "create"), ("topics", "apply"), ("products", "load")):
@@ -71,9 +69,7 @@ class Supervisor:
         with step("Starting services", len(services)) as advance:
             for program in services:
                 self.processes.start(program)
-            for program in services:
-                self.processes.wait_healthy([program], self.processes.reap)
-                advance()
+            self.processes.wait_healthy(services, advance)
             self._until_routed()
 
     def _until_routed(self) -> None:

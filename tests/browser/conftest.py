@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium_path
+from tests.cluster.marketplace import ClusterMarketplace, running_cluster
 from tests.system.running import RunningMarketplace
 from tests.system.sandbox import Sandbox
 
@@ -17,7 +18,10 @@ PICTURES = Path("var/pictures")
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMarketplace]:
-    """A marketplace of the browser's own, whose restarts disturb nobody."""
+    """A marketplace of the browser's own, whose restarts disturb nobody, or the cluster that is under test."""
+    if control := running_cluster():
+        yield ClusterMarketplace.of(control)
+        return
     settings = {"INSURETECH_INSURER_TIME_LIMIT": "20", "INSURETECH_ISSUE_RECHECK": "0.3"}
     with RunningMarketplace(tmp_path_factory.mktemp("shop") / "home", settings) as shop:
         yield shop

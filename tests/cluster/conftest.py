@@ -14,11 +14,13 @@ from cluster.part import RunningGarage, RunningKafka, RunningRedis, run_garage, 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder needs the servers, so ``make test`` leaves it out."""
+    """All of this folder needs the servers, so ``make test`` leaves it out; some of it needs the whole cluster."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.cluster)
+            if "control" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.whole)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from tests.cluster.marketplace import ClusterMarketplace, running_cluster
 from tests.system.buyer import Buyer
 from tests.system.running import RunningMarketplace
 
@@ -18,7 +19,13 @@ QUICK = {
 
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMarketplace]:
-    """One marketplace for the whole run; stopped in good order at the end, which is a check in itself."""
+    """One marketplace for the whole run; stopped in good order at the end, which is a check in itself.
+
+    Where ``CLUSTER_HOME`` names a running cluster, that is the marketplace.
+    """
+    if control := running_cluster():
+        yield ClusterMarketplace.of(control)
+        return
     market = RunningMarketplace(tmp_path_factory.mktemp("market") / "home", QUICK)
     with market:
         yield market

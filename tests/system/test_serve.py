@@ -11,6 +11,8 @@ import pytest
 
 from tests.system.running import COMMAND, RunningMarketplace
 
+pytestmark = pytest.mark.single
+
 
 def refused(home: Path, **settings: str) -> str:
     """What ``insuretech serve`` says when it cannot start: one line, no stack trace, and exit code 1."""
