@@ -73,8 +73,9 @@ class _ToStructlog:
     """librdkafka's own lines, as structured logs like all others; below a warning they are of no use to us."""
 
     def log(self, level: int, text: str, *arguments: object) -> None:
-        if level >= _LOUD:
-            log.warning("kafka.client", says=text % arguments if arguments else text)
+        says = text % arguments if arguments else text
+        if level >= _LOUD and not says.startswith("CONFWARN"):  # our settings are what we want
+            log.warning("kafka.client", says=says)
 
 
 def record_headers(envelope: Envelope) -> list[tuple[str, bytes]]:

@@ -1,98 +1,99 @@
-"""Sending events to Kafka so that whoever took over can rely on it: in order, whole batches, and nobody else meanwhile.
+"""Sending events to Kafka without a gap: acknowledged by the replicas in sync, in the order given, nothing skipped.
 
-Every range of a service's keys has a transactional id of its own. Beginning with it aborts what its former holder left
-unfinished and shuts that one out for good (the brokers refuse the older epoch), however late its records arrive. So
-events that are read *after* ``begin`` follow in the log whatever was sent before, and none comes from behind.
+The idempotent producer keeps the order and drops its own repeats. A record waits as long as Kafka is away; if one could
+ever be left out while a later one went through, the producer ends instead, and whatever was not acknowledged is told
+as failed.
 """
 
-import time
+import asyncio
+import threading
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Message, Producer
+from confluent_kafka.cimpl import KafkaError
 
 from insuretech.kit.events import Envelope
 from insuretech.kit.kafka import LARGEST_RECORD, Kafka, reason_of, record_headers
 
-_SLICE = 2.0  # seconds a call may block: a stop need not wait longer
-_SEND_LIMIT = 15.0
-_TRANSACTION_LIMIT_MS = 20_000
-_OVERHEAD = 1024
-"""Bytes of a record beside its value, at most: headers and key."""
+LARGEST_EVENT = LARGEST_RECORD - 64 * 1024
+"""Bytes of an event's JSON: a record has a key and headers too."""
+
+_POLL = 0.5  # seconds; it returns at once when there is something to tell
 
 
 class NotSent(Exception):
-    """A batch was not sent, or nobody knows; the message is Kafka's. A new producer has to begin."""
+    """At least one event of a batch was not acknowledged; the message is Kafka's first reason."""
 
 
-class RangeProducer:
-    """Sends batches of one range, each whole or not at all. Its methods block; one thread at a time.
+class EventProducer:
+    """Sends batches of events. Used from one event loop; after a failure it is abandoned and another one made."""
 
-    ``name`` is the same for every holder of the range, and for nothing else.
-    """
-
-    def __init__(self, kafka: Kafka, name: str) -> None:
+    def __init__(self, kafka: Kafka) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
         self._producer = Producer(
             kafka.client(
-                transactional_id=name,
-                transaction_timeout_ms=_TRANSACTION_LIMIT_MS,
-                message_timeout_ms=int(_SEND_LIMIT * 1000),
-                socket_timeout_ms=10_000,
-                acks="all",
                 enable_idempotence=True,
+                enable_gapless_guarantee=True,
+                acks="all",
+                message_timeout_ms=0,
                 partitioner="murmur2_random",  # as the Java clients and Kafka's own tools place keys
                 compression_type="lz4",
-                linger_ms=100,  # a batch is complete when it is committed, and goes out then
-                queue_buffering_max_kbytes=65_536,
+                linger_ms=1,
+                batch_size=256 * 1024,
+                queue_buffering_max_kbytes=128 * 1024,
                 message_max_bytes=LARGEST_RECORD,
             )
         )
+        threading.Thread(target=self._serve, name="kafka-producer", daemon=True).start()
 
-    def begin(self) -> bool:
-        """Shut former holders out; False when Kafka did not answer in time, and it may be tried again."""
+    def send(self, envelopes: Sequence[Envelope]) -> asyncio.Future[None]:
+        """Hand a batch over; the future is done when Kafka has all of it, or failed with ``NotSent``."""
+        batch = _Batch(len(envelopes), self._loop)
         try:
-            self._producer.init_transactions(_SLICE)
-        except KafkaException as error:
-            if reason_of(error).retriable():
-                return False
-            raise NotSent(reason_of(error).str()) from error
-        return True
-
-    def send(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
-        """Send a batch and return when Kafka has it for good; gives the events that Kafka will never take.
-
-        Raises ``NotSent``.
-        """
-        refused = []
-        try:
-            self._producer.begin_transaction()
             for envelope in envelopes:
-                if len(envelope.payload) > LARGEST_RECORD - _OVERHEAD:
-                    refused.append(envelope)
-                    continue
                 self._producer.produce(
                     envelope.topic,
                     key=envelope.key.encode(),
                     value=bytes(envelope.payload),
                     headers=list(record_headers(envelope)),
                     timestamp=int(envelope.occurred_at.timestamp() * 1000),
+                    on_delivery=batch.told,
                 )
-            self._commit(time.monotonic() + _SEND_LIMIT)
         except (KafkaException, BufferError) as error:
-            reason = reason_of(error) if isinstance(error, KafkaException) else error
-            raise NotSent(str(reason)) from error
-        return refused
+            batch.fail(reason_of(error).str() if isinstance(error, KafkaException) else str(error))
+        return batch.done
 
-    def _commit(self, until: float) -> None:
-        while True:
-            try:
-                self._producer.commit_transaction(_SLICE)
-            except KafkaException as error:
-                if not reason_of(error).retriable() or time.monotonic() > until:
-                    raise
-            else:
-                return
-
-    def end(self) -> None:
-        """Forget what has not been sent and let go."""
+    def abandon(self) -> None:
+        """Send nothing more: what waits is forgotten and told as failed."""
         self._producer.purge(blocking=False)
-        del self._producer
+        self._ended = True
+
+    def _serve(self) -> None:
+        while not self._ended:
+            self._producer.poll(_POLL)
+        self._producer.poll(0)
+
+
+class _Batch:
+    """Counts what Kafka says of the events of a batch, in the producer's thread."""
+
+    def __init__(self, events: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.done: asyncio.Future[None] = loop.create_future()
+        self._left = events
+        self._loop = loop
+
+    def told(self, error: KafkaError | None, _: Message) -> None:
+        self._left -= 1
+        if error is not None:
+            self._loop.call_soon_threadsafe(self.fail, error.str())
+        elif not self._left:
+            self._loop.call_soon_threadsafe(self._succeed)
+
+    def fail(self, reason: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(NotSent(reason))
+
+    def _succeed(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)

@@ -1,18 +1,17 @@
 """The relay to Kafka: one in every replica of a service, sharing the outbox by ranges of keys, in order for each key.
 
-A range is relayed by whoever holds its advisory lock, a lock of the session that reads the outbox, so it is free as
-soon as its holder dies. Locks may lie (a holder may be cut off and not know); what keeps the log in order is that a new
-holder first shuts the old one out at the brokers (``kit.kafka_producer``) and only then reads what waits. An event that
-its former holder had sent and not yet marked is sent again, before any later one of its key: receivers drop it by its
-id.
+A range is relayed by whoever holds its advisory lock, a lock of the very session that reads the outbox and marks what
+was sent: without the session nothing more is read, and the lock is free as soon as its holder is gone. Within a range
+one batch is sent after the other, each from the first event that is not marked on. So in the log every event comes
+first behind all earlier ones of its key, whoever sent those. Somebody who takes over in the middle sends again what was
+sent and not marked; what the one before had still in flight may then arrive late, as a repeat, which receivers drop by
+the event's id.
 """
 
 import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -25,7 +24,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from insuretech.kit.db import Database, Session, own_connection
 from insuretech.kit.events import Envelope
 from insuretech.kit.kafka import Kafka
-from insuretech.kit.kafka_producer import NotSent, RangeProducer
+from insuretech.kit.kafka_producer import LARGEST_EVENT, EventProducer, NotSent
 from insuretech.kit.messaging import MessagingTables
 from insuretech.kit.ranges import next_step
 from insuretech.kit.relay_statements import RANGES, RelayStatements
@@ -47,23 +46,9 @@ TROUBLE = Counter("insuretech_relay_interruptions_total", "Batches not sent, by 
 
 _HEARTBEAT_LIMIT = 5.0
 _LONGEST_REST = 5.0
+_LONG = 5.0
 _COUNT_EVERY = 15.0
-
-
-@dataclass
-class _Range:
-    """A range of keys this relay holds: idle, or with one task under way."""
-
-    number: int
-    producer: RangeProducer
-    ready: bool = False
-    failures: int = 0
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def rest(self) -> float:
-        """Seconds until the next try after the last one failed."""
-        return min(0.2 * 2.0**self.failures, _LONGEST_REST) if self.failures else 0.0
+_PORTION = 2_000_000  # bytes of events that are sent at once
 
 
 class KafkaRelay:
@@ -83,7 +68,7 @@ class KafkaRelay:
         *,
         interval: float = 1.0,
         batch: int = 500,
-        stale_after: float = 6.0,
+        stale_after: float = 10.0,
         grace: float = 2.0,
     ) -> None:
         self._database = database
@@ -96,8 +81,9 @@ class KafkaRelay:
         self._grace = grace
         self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
-        self._held: dict[int, _Range] = {}
-        self._threads = ThreadPoolExecutor(RANGES * 2, thread_name_prefix=f"relay-{self._service}")
+        self._held: dict[int, asyncio.Task[None] | None] = {}
+        self._producer: EventProducer | None = None
+        self._failures = 0
 
     async def run(self) -> None:
         """Relay until cancelled; survives a database and a Kafka that go away."""
@@ -115,7 +101,9 @@ class KafkaRelay:
             await connection.execute(self._sql.be_present)
             await self._go_on(connection)
         finally:
-            await self._let_go_of_all()
+            await self._let_go(list(self._held))
+            HELD.labels(self._service).set(0)
+            self._abandon()
             connection.terminate()
 
     async def _go_on(self, connection: Session) -> None:
@@ -146,11 +134,11 @@ class KafkaRelay:
             await self._ask(connection, self._sql.end_session, pid)
         step = next_step(RANGES, sorted(present - stale | {me}), me, holders)
         for number in step.give_up:
-            await self._let_go(self._held.pop(number))
+            await self._let_go([number])
             await self._ask(connection, self._sql.unlock, number)
         for number in step.take:
             if (await self._ask(connection, self._sql.try_lock, number))[0]["taken"]:
-                self._held[number] = self._began(number)
+                self._held[number] = None
         HELD.labels(self._service).set(len(self._held))
         return bool(step.give_up or step.take or stale)
 
@@ -166,47 +154,44 @@ class KafkaRelay:
                 stale.add(row["pid"])
         return present, holders, stale
 
-    def _began(self, number: int) -> _Range:
-        return _Range(number, RangeProducer(self._kafka, f"insuretech.{self._service}.{number}"))
+    async def _let_go(self, numbers: Sequence[int]) -> None:
+        """Let batches under way end, so that nobody need send them again; but not for long."""
+        tasks = [task for number in numbers if (task := self._held.pop(number)) is not None]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=self._grace)
+        if late:  # they would reach Kafka whenever it is back, beside those of the next holder
+            self._abandon()
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
-    async def _let_go(self, held: _Range) -> None:
-        """Let a batch under way end, then stop sending for this range."""
-        if held.task is not None:
-            await asyncio.wait({held.task}, timeout=self._grace)
-            held.task.cancel()
-        self._threads.submit(held.producer.end)
-
-    async def _let_go_of_all(self) -> None:
-        held, self._held = list(self._held.values()), {}
-        HELD.labels(self._service).set(0)
-        await asyncio.gather(*(self._let_go(one) for one in held))
+    def _abandon(self) -> None:
+        if self._producer is not None:
+            self._producer.abandon()
+            self._producer = None
 
     # ------------------------------------------------------------ sending
 
     async def _start_sending(self, connection: Session) -> bool:
         """Start work on every idle range for which something waits; whether there may be more of it."""
-        idle = [held for held in self._held.values() if held.task is None]
-        for held in idle:
-            if not held.ready:
-                self._start(held, self._begin(held))
-        ready = {held.number: held for held in idle if held.ready}
-        if not ready:
+        idle = [number for number, task in self._held.items() if task is None]
+        if not idle:
             return False
+        limit = self._batch * len(idle)
+        rows = await self._ask(connection, self._sql.waiting, idle, limit)
         waiting: defaultdict[int, list[Envelope]] = defaultdict(list)
-        limit = self._batch * len(ready)
-        rows = await self._ask(connection, self._sql.waiting, list(ready), limit)
         for row in rows:
             waiting[row["range"]].append(_envelope(row))
         for number, envelopes in waiting.items():
-            self._start(ready[number], self._send(connection, ready[number], envelopes[: self._batch]))
+            task = asyncio.create_task(self._send(connection, _portion(envelopes, self._batch)))
+            self._held[number] = task
+            task.add_done_callback(partial(self._ended, number))
         return len(rows) == limit
 
-    def _start(self, held: _Range, work: Any) -> None:
-        held.task = asyncio.create_task(work)
-        held.task.add_done_callback(partial(self._ended, held))
-
-    def _ended(self, held: _Range, task: asyncio.Task[None]) -> None:
-        held.task = None
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        if self._held.get(number) is task:
+            self._held[number] = None
         if task.cancelled():
             return
         if (error := task.exception()) is None:
@@ -214,43 +199,42 @@ class KafkaRelay:
         else:  # not woken: it is tried again after the interval
             log.warning("relay.work_failed", service=self._service, error=type(error).__name__, reason=str(error))
 
-    async def _begin(self, held: _Range) -> None:
-        """Shut out whoever had the range before; only then may it be read."""
+    async def _send(self, connection: Session, envelopes: Sequence[Envelope]) -> None:
+        fitting = [envelope for envelope in envelopes if len(envelope.payload) <= LARGEST_EVENT]
+        if self._producer is None:
+            self._producer = EventProducer(self._kafka)
+        producer = self._producer
         try:
-            held.ready = await self._in_thread(held.producer.begin)
+            await self._acknowledged(producer.send(fitting))
         except NotSent as error:
-            await self._begin_anew(held, error)
+            await self._rest(producer, error)
             return
-        if held.ready:
-            held.failures = 0
-        else:
-            held.failures += 1
-            TROUBLE.labels(self._service).inc()
-            await asyncio.sleep(held.rest)
-
-    async def _begin_anew(self, held: _Range, error: NotSent) -> None:
-        log.warning("relay.not_sent", service=self._service, range=held.number, reason=str(error))
-        TROUBLE.labels(self._service).inc()
-        self._threads.submit(held.producer.end)
-        held.ready = False
-        held.failures += 1
-        held.producer = self._began(held.number).producer
-        await asyncio.sleep(held.rest)
-
-    async def _send(self, connection: Session, held: _Range, envelopes: Sequence[Envelope]) -> None:
-        try:
-            refused = await self._in_thread(held.producer.send, envelopes)
-        except NotSent as error:
-            await self._begin_anew(held, error)
-            return
-        held.failures = 0
+        self._failures = 0
         now = datetime.now(UTC)
-        for envelope in refused:
-            await self._set_aside(connection, envelope)
-        await self._ask(connection, self._sql.mark, [envelope.id for envelope in envelopes])
         for envelope in envelopes:
+            if len(envelope.payload) > LARGEST_EVENT:
+                await self._set_aside(connection, envelope)
+        await self._ask(connection, self._sql.mark, [envelope.id for envelope in envelopes])
+        for envelope in fitting:
             RELAYED.labels(envelope.topic).inc()
             DELAY.labels(self._service).observe((now - envelope.occurred_at).total_seconds())
+
+    async def _acknowledged(self, sent: asyncio.Future[None]) -> None:
+        """Wait as long as it takes, and say so when it takes long."""
+        done, _ = await asyncio.wait({sent}, timeout=_LONG)
+        if not done:
+            TROUBLE.labels(self._service).inc()
+            log.warning("relay.waits_for_kafka", service=self._service)
+        await sent
+
+    async def _rest(self, producer: EventProducer, error: NotSent) -> None:
+        """Begin anew with another producer, after a while that grows with every failure."""
+        if self._producer is producer:
+            log.warning("relay.not_sent", service=self._service, reason=str(error))
+            TROUBLE.labels(self._service).inc()
+            self._abandon()
+            self._failures += 1
+        await asyncio.sleep(min(0.2 * 2**self._failures, _LONGEST_REST))
 
     async def _set_aside(self, connection: Session, envelope: Envelope) -> None:
         """An event that Kafka will never take must not hold up the others."""
@@ -259,9 +243,6 @@ class KafkaRelay:
         letter = msgspec.json.encode(envelope)
         consumer, reason = f"{self._service}.relay", "The event is larger than a record of Kafka may be."
         await self._ask(connection, self._sql.bury, envelope.id, consumer, envelope.type, letter, reason)
-
-    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     # ------------------------------------------------------------ its own session
 
@@ -283,3 +264,15 @@ class KafkaRelay:
 def _envelope(row: asyncpg.Record) -> Envelope:
     values = {name: row[name] for name in Envelope.__struct_fields__ if name != "payload"}
     return Envelope(**values, payload=msgspec.Raw(row["payload"]))
+
+
+def _portion(envelopes: Sequence[Envelope], most: int) -> list[Envelope]:
+    """The first few, by number and size; at least one."""
+    some: list[Envelope] = []
+    size = 0
+    for envelope in envelopes[:most]:
+        size += len(envelope.payload)
+        if some and size > _PORTION:
+            break
+        some.append(envelope)
+    return some

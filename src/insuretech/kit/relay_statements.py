@@ -5,8 +5,8 @@ from zlib import crc32
 from insuretech.kit.events import Envelope
 from insuretech.kit.messaging import MessagingTables
 
-RANGES = 6
-"""Ranges of keys per service: as many relays can share the work, evenly among one, two, three or six.
+RANGES = 12
+"""Ranges of keys per service: as many relays can share the work, evenly among one, two, three, four or six.
 
 Another number would move keys between relays of the old and the new version, which must then not run side by side.
 """

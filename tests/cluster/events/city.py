@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -67,6 +69,26 @@ class City:
         kafka = Kafka(self.kafka.servers, instance)
         pace = pace or Pace(attempts=3, backoff=0.01)
         return KafkaConsumers(self.service, reactions, kafka, known=frozenset({f"{self.topic}.moved"}), pace=pace)
+
+    @contextmanager
+    def replica(self, what: str, instance: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """A ``relay`` or a ``consumer`` as a process of its own."""
+        url = self.town.database.url.render_as_string(hide_password=False)
+        words = [
+            sys.executable,
+            "-m",
+            "tests.cluster.events.replica",
+            what,
+            url,
+            self.kafka.servers,
+            self.topic,
+            instance,
+        ]
+        with subprocess.Popen(words) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     async def until(self, done: Callable[[], object], limit: float = 60) -> None:
         """Return when what is asked for again and again is so."""
