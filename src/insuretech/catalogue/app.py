@@ -13,6 +13,7 @@ from insuretech.catalogue.places import Places
 from insuretech.catalogue.ports import OnSale
 from insuretech.catalogue.product_files import read_products
 from insuretech.catalogue.reactions import page_reaction
+from insuretech.catalogue.ready_pages import ReadyPages
 from insuretech.catalogue.repository import CatalogueRepository, PostgresPages, transaction_of
 from insuretech.catalogue.routes import catalogue_router
 from insuretech.catalogue.shelf import Shelf
@@ -42,30 +43,34 @@ def build(platform: Platform, *, insurers: InsurerDirectory) -> Catalogue:
     database = platform.database("catalogue")
     corridors = load_corridors()
     desk = ProductDesk(transaction_of(database), insurers, platform.clock)
-    shelf = Shelf(PostgresPages(database))
+    pages = ReadyPages(platform.hot, PostgresPages(database), platform.clock)
+    shelf = Shelf(pages)
 
     async def load(folder: Traversable | None = None) -> list[Loaded]:
-        loaded = await desk.load_products(read_products(folder, insurers=insurers.codes()))
-        shelf.wake()
-        return loaded
+        return await desk.load_products(read_products(folder, insurers=insurers.codes()))
 
     async def seed() -> None:
         """Sell what the package brings along."""
         await load()
         await desk.build_pages()
 
+    async def follow() -> None:
+        """Hot storage follows the pages; what this process follows itself, it also shows at once."""
+        await pages.projection.keep_true(healed=shelf.wake)
+
     return Catalogue(
         service=Service(
             name="catalogue",
             routes=[catalogue_router(shelf, corridors, Places(corridors.tariff, platform.clock))],
-            reactions=[page_reaction(database, desk, CatalogueRepository, shelf.wake)],
-            background=[Background("catalogue.shelf", shelf.keep_fresh)],
+            reactions=[page_reaction(database, desk, CatalogueRepository, pages.projection.wake)],
+            background=[Background("catalogue.shelf", shelf.keep_fresh), Background("catalogue.pages", follow)],
             seed=[seed],
             on_start=[shelf.refresh],
             database=database,
             serves_without_database=True,
             messaging=messaging,
             projections={"pages": desk.build_pages},
+            hot=(pages.projection,),
         ),
         corridor=_corridor_source(corridors),
         load=load,

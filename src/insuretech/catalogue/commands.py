@@ -73,6 +73,7 @@ class ProductDesk:
 
     async def build_pages_in(self, store: Store) -> int:
         """The same inside a transaction that is open already."""
+        await store.lock()  # else a build that read less could come later
         pages = rendered_pages(await store.listed(), await store.consents(), self._insurers)
         await store.replace_pages(pages, self._clock.now())
         return len(pages)

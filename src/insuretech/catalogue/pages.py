@@ -1,5 +1,6 @@
 """The public answers about products, rendered once per change and then given out as stored bytes."""
 
+import gzip
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from insuretech.catalogue.domain import (
     QuestionAndAnswer,
     Step,
 )
-from insuretech.catalogue.ports import Page
+from insuretech.catalogue.ports import Page, ReadyPage
 from insuretech.contracts.insurers import InsurerDirectory
 from insuretech.contracts.money import Money
 from insuretech.contracts.products import CancellationRule, Term
@@ -107,6 +108,12 @@ def rendered_pages(listed: Iterable[Listed], consents: Iterable[ConsentText], in
 def page(path: str, body: bytes) -> Page:
     """A stored answer; equal bytes have equal tags on every server."""
     return Page(path=path, body=body, etag=sha256(body).hexdigest()[:32])
+
+
+def ready(page: Page) -> ReadyPage:
+    """A page with its compressed form."""
+    gzipped = gzip.compress(page.body, compresslevel=9, mtime=0)
+    return ReadyPage(path=page.path, etag=page.etag, body=page.body, gzipped=gzipped)
 
 
 def _summary(listed: Listed) -> ProductSummary:

@@ -5,7 +5,7 @@ from datetime import date
 import msgspec
 
 from insuretech.catalogue.osago.tariff import WHOLE_REGION, Tariff
-from insuretech.catalogue.pages import page
+from insuretech.catalogue.pages import page, ready
 from insuretech.catalogue.shelf import Shelved
 from insuretech.kit.clock import Clock, legal_date
 
@@ -40,7 +40,7 @@ class Places:
     def today(self) -> Shelved:
         day = legal_date(self._clock.now())
         if self._stored is None or self._day != day:
-            self._day, self._stored = day, Shelved(page("", msgspec.json.encode(self.of(day))))
+            self._day, self._stored = day, Shelved(ready(page("", msgspec.json.encode(self.of(day)))))
         return self._stored
 
     def of(self, day: date) -> PlaceList:

@@ -28,6 +28,23 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     etag: str
 
 
+class ReadyPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page with its compressed form."""
+
+    path: str
+    etag: str
+    body: bytes
+    gzipped: bytes
+
+
+class PageIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """Which pages there are after the build ``revision``: their tags, and the builds that changed them last."""
+
+    revision: int
+    tags: dict[str, str]
+    revisions: dict[str, int]
+
+
 class Store(Protocol):
     """Products and pages inside one transaction; what is published leaves with the same commit."""
 
@@ -69,4 +86,14 @@ class PageSource(Protocol):
 
     async def tags(self) -> dict[str, str]: ...
 
-    async def pages(self, paths: set[str]) -> list[Page]: ...
+    async def pages(self, paths: set[str]) -> list[ReadyPage]: ...
+
+
+class NumberedPages(Protocol):
+    """Where hot storage is filled from."""
+
+    async def index(self) -> PageIndex: ...
+
+    async def numbered(self, paths: set[str]) -> list[tuple[ReadyPage, int]]:
+        """Pages with the builds that changed them last."""
+        ...

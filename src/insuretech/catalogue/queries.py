@@ -4,8 +4,8 @@ import msgspec
 import sqlalchemy as sa
 
 from insuretech.catalogue.domain import ConsentText, Listed
-from insuretech.catalogue.ports import OnSale, Page
-from insuretech.catalogue.tables import consents, product_pages, product_versions, products
+from insuretech.catalogue.ports import OnSale, Page, PageIndex
+from insuretech.catalogue.tables import consents, page_builds, product_pages, product_versions, products
 from insuretech.kit.db import Connection
 
 
@@ -58,15 +58,23 @@ async def consent_texts(connection: Connection) -> list[ConsentText]:
     return [msgspec.json.decode(content, type=ConsentText) for content in rows]
 
 
-async def page_tags(connection: Connection) -> dict[str, str]:
-    """The tag of every stored page by path."""
-    rows = await connection.execute(sa.select(product_pages.c.path, product_pages.c.etag))
-    return {row.path: row.etag for row in rows}
-
-
-async def stored_pages(connection: Connection, paths: set[str]) -> list[Page]:
-    """Stored pages by path."""
-    statement = sa.select(product_pages.c.path, product_pages.c.body, product_pages.c.etag).where(
-        product_pages.c.path.in_(paths)
+async def page_index(connection: Connection) -> PageIndex:
+    """Which pages are stored, as one statement sees them."""
+    statement = sa.select(
+        page_builds.c.revision.label("build"), product_pages.c.path, product_pages.c.etag, product_pages.c.revision
+    ).select_from(page_builds.outerjoin(product_pages, sa.true()))
+    rows = (await connection.execute(statement)).all()
+    found = [row for row in rows if row.path is not None]
+    return PageIndex(
+        revision=rows[0].build,
+        tags={row.path: row.etag for row in found},
+        revisions={row.path: row.revision for row in found},
     )
-    return [Page(path=row.path, body=row.body, etag=row.etag) for row in await connection.execute(statement)]
+
+
+async def stored_pages(connection: Connection, paths: set[str]) -> list[tuple[Page, int]]:
+    """Stored pages by path, with the builds that changed them last."""
+    statement = sa.select(product_pages).where(product_pages.c.path.in_(paths))
+    return [
+        (Page(path=row.path, body=row.body, etag=row.etag), row.revision) for row in await connection.execute(statement)
+    ]

@@ -14,7 +14,7 @@ from insuretech.kit.messaging import Reaction
 def page_reaction(
     database: Database, desk: ProductDesk, store_on: Callable[[Connection], Store], wake: Callable[[], None]
 ) -> Reaction:
-    """Build the projection anew after every change; ``wake`` is called once it stands."""
+    """Build the pages anew after every change; ``wake`` is called once they stand."""
 
     async def handle(connection: Connection, _: Event, __: Envelope) -> None:
         await desk.build_pages_in(store_on(connection))

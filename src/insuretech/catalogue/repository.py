@@ -10,8 +10,9 @@ from sqlalchemy.dialects import postgresql as pg
 
 from insuretech.catalogue import queries
 from insuretech.catalogue.domain import ConsentText, Listed
-from insuretech.catalogue.ports import OnSale, Page
-from insuretech.catalogue.tables import consents, messaging, product_pages, product_versions, products
+from insuretech.catalogue.pages import ready
+from insuretech.catalogue.ports import OnSale, Page, PageIndex, ReadyPage
+from insuretech.catalogue.tables import consents, messaging, page_builds, product_pages, product_versions, products
 from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Event
 from insuretech.kit.messaging import Outbox
@@ -65,16 +66,18 @@ class CatalogueRepository:
         return await queries.consent_texts(self._connection)
 
     async def replace_pages(self, pages: Sequence[Page], now: datetime) -> None:
+        counted = sa.update(page_builds).values(revision=page_builds.c.revision + 1).returning(page_builds.c.revision)
+        revision = (await self._connection.execute(counted)).scalar_one()
         await self._connection.execute(
             sa.delete(product_pages).where(product_pages.c.path.not_in([page.path for page in pages]))
         )
         insert = pg.insert(product_pages)
         statement = insert.on_conflict_do_update(
             index_elements=["path"],
-            set_={name: insert.excluded[name] for name in ("body", "etag", "built_at")},
+            set_={name: insert.excluded[name] for name in ("body", "etag", "built_at", "revision")},
             where=product_pages.c.etag != insert.excluded.etag,
         )
-        rows = [{**msgspec.structs.asdict(page), "built_at": now} for page in pages]
+        rows = [{**msgspec.structs.asdict(page), "built_at": now, "revision": revision} for page in pages]
         await self._connection.execute(statement, rows)
 
     async def publish(self, events: Sequence[Event], now: datetime) -> None:
@@ -93,15 +96,16 @@ def transaction_of(database: Database) -> Callable[[], AbstractAsyncContextManag
 
 
 class PostgresPages:
-    """Where the shelf reads the projection from."""
+    """Where hot storage is filled from, and the shelf while that is away."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def tags(self) -> dict[str, str]:
+    async def index(self) -> PageIndex:
         async with self._database.reading() as connection:
-            return await queries.page_tags(connection)
+            return await queries.page_index(connection)
 
-    async def pages(self, paths: set[str]) -> list[Page]:
+    async def numbered(self, paths: set[str]) -> list[tuple[ReadyPage, int]]:
         async with self._database.reading() as connection:
-            return await queries.stored_pages(connection, paths)
+            found = await queries.stored_pages(connection, paths)
+        return [(ready(page), revision) for page, revision in found]

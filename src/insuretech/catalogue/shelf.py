@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import gzip
 from collections.abc import Iterable
 
 from litestar.types import Receive, Scope, Send
 
-from insuretech.catalogue.ports import Page, PageSource
+from insuretech.catalogue.ports import PageSource, ReadyPage
 
 CACHEABLE = b"public, max-age=60, stale-while-revalidate=300"
 
@@ -31,8 +30,8 @@ class StoredAnswer:
 class Shelved:
     """A page ready to leave, plain and compressed; each form has a tag of its own (RFC 9110, 8.8.3)."""
 
-    def __init__(self, page: Page) -> None:
-        gzipped = gzip.compress(page.body, compresslevel=9, mtime=0)
+    def __init__(self, page: ReadyPage) -> None:
+        gzipped = page.gzipped
         self._tags = (f'"{page.etag}"'.encode(), f'"{page.etag}-gzip"'.encode())
         self._whole = (
             StoredAnswer(200, page.body, _headers(self._tags[0], page.body)),
@@ -70,7 +69,7 @@ def _headers(tag: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
 class Shelf:
     """Pages by path. Follows the projection: at once when woken, otherwise every ``interval`` seconds."""
 
-    def __init__(self, source: PageSource, interval: float = 5.0) -> None:
+    def __init__(self, source: PageSource, interval: float = 1.0) -> None:
         self._source = source
         self._interval = interval
         self._pages: dict[str, Shelved] = {}

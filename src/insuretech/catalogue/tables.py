@@ -48,5 +48,14 @@ product_pages = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("etag", sa.Text, nullable=False),
     sa.Column("built_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
 )
-"""Projection: answers of the public API as they leave, by path below ``/api/v1``."""
+"""Projection: answers of the public API as they leave, by path below ``/api/v1``, with the build that changed them."""
+
+page_builds = sa.Table(
+    "page_builds",
+    metadata,
+    sa.Column("of", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+)
+"""One row: how often the pages were built."""

@@ -6,6 +6,7 @@ the sweep puts what both missed, because a process died, Redis was away or lost 
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -116,6 +117,7 @@ class Projection:
         self._learnt = float("-inf")
         self._learning: asyncio.Task[None] | None = None
         self._me = str(new_id())
+        self._woken = asyncio.Event()
 
     # ------------------------------------------------------------ reading
 
@@ -216,17 +218,26 @@ class Projection:
 
     # ------------------------------------------------------------ sweeping
 
-    async def keep_true(self, every: float = 4.0) -> None:
-        """Sweep as long as the process runs; among replicas one does it for all."""
+    def wake(self) -> None:
+        """Say that something has changed, for the next sweep to begin at once, and here."""
+        self._woken.set()
+
+    async def keep_true(self, every: float = 4.0, healed: Callable[[], None] = lambda: None) -> None:
+        """Sweep as long as the process runs; among replicas one does it for all. ``healed`` hears that it did some."""
         while True:
             try:
-                if await self._hot.take_turn(self.name, "sweep", self._me, 2 * every):
-                    await self.sweep()
+                woken = self._woken.is_set()
+                self._woken.clear()
+                if (woken or await self._hot.take_turn(self.name, "sweep", self._me, 2 * every)) and await self.sweep():
+                    healed()
             except HotAway:
+                healed()  # whoever reads has to read from the source now
                 log.info("projection.sweep_put_off", projection=self.name)
             except Exception:
                 log.exception("projection.sweep_failed", projection=self.name)
-            await asyncio.sleep(every)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    await self._woken.wait()
 
     async def sweep(self) -> int:
         """Put right what is behind its source; how many entries were. Raises ``HotAway``; the next looks further back.

@@ -61,7 +61,7 @@ class World:
         )
 
     async def start(self) -> None:
-        for hook in self.catalogue.service.on_start:
+        for hook in [*self.catalogue.service.seed, *self.catalogue.service.on_start]:
             await hook()
 
     async def events(self) -> list[Envelope]:
@@ -86,13 +86,13 @@ class World:
         """Deliver the newest event and wait until the process has the new pages in memory."""
         before = await self.tags()
         await self.hear((await self.events())[-1])
-        (background,) = self.catalogue.service.background
-        following = asyncio.ensure_future(background.run())
+        following = [asyncio.ensure_future(loop.run()) for loop in self.catalogue.service.background]
         for _ in range(500):
             if await self.tags() != before:
                 break
             await asyncio.sleep(0.01)
-        following.cancel()
+        for task in following:
+            task.cancel()
         assert await self.tags() != before
 
     async def tags(self) -> list[str | None]:

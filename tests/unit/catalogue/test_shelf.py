@@ -6,24 +6,30 @@ from typing import Any
 
 import pytest
 
-from insuretech.catalogue.pages import page
-from insuretech.catalogue.ports import Page
+from insuretech.catalogue.pages import page as plain_page
+from insuretech.catalogue.pages import ready
+from insuretech.catalogue.ports import ReadyPage
 from insuretech.catalogue.shelf import Shelf, Shelved, StoredAnswer
 
 BODY = b'{"title": "' + b"x" * 2000 + b'"}'
 
 
+def page(path: str, body: bytes) -> ReadyPage:
+    """A page as the shelf takes it."""
+    return ready(plain_page(path, body))
+
+
 class Projection:
     """Pages as the database would hold them; counts how many were read."""
 
-    def __init__(self, *pages: Page) -> None:
+    def __init__(self, *pages: ReadyPage) -> None:
         self.stored = {one.path: one for one in pages}
         self.read = 0
 
     async def tags(self) -> dict[str, str]:
         return {path: one.etag for path, one in self.stored.items()}
 
-    async def pages(self, paths: set[str]) -> list[Page]:
+    async def pages(self, paths: set[str]) -> list[ReadyPage]:
         self.read += len(paths)
         return [one for path, one in self.stored.items() if path in paths]
 
