@@ -28,9 +28,13 @@ _THROWN_AWAY = 64
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
 
+BODY_LIMITS = "body_limits"
+"""``opt`` of handlers that take files: their own bytes and seconds for a body, ``(size, seconds)``."""
+
+
 class RequestGuard:
     """ASGI middleware: begins the trace, refuses bodies over ``size`` bytes, bodies slower than ``seconds``, and
-    addresses that nothing can be stored under.
+    addresses that nothing can be stored under. A handler may have limits of its own (``BODY_LIMITS``).
     """
 
     def __init__(self, app: ASGIApp, *, size: int, seconds: float) -> None:
@@ -46,12 +50,14 @@ class RequestGuard:
         continue_trace(trace_id_of(headers.get(b"traceparent", b"").decode("latin-1")))
         _check_address(scope)
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._size:
-            raise await self._too_large(receive, asyncio.get_running_loop().time() + self._seconds)
-        await self._app(scope, self._limited(receive), send)
+        opt = getattr(scope.get("route_handler"), "opt", {})
+        size, seconds = opt.get(BODY_LIMITS, (self._size, self._seconds))
+        if length.isdigit() and int(length) > size:
+            raise await self._too_large(receive, asyncio.get_running_loop().time() + seconds, size)
+        await self._app(scope, self._limited(receive, size, seconds), send)
 
-    def _limited(self, receive: Receive) -> Receive:
-        deadline = asyncio.get_running_loop().time() + self._seconds
+    def _limited(self, receive: Receive, size: int, seconds: float) -> Receive:
+        deadline = asyncio.get_running_loop().time() + seconds
         taken, whole = 0, False
 
         async def limited() -> ReceiveMessage:
@@ -62,18 +68,18 @@ class RequestGuard:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError as error:
-                detail = f"Send the whole body within {self._seconds:g} seconds."
+                detail = f"Send the whole body within {seconds:g} seconds."
                 raise problems.BodyTooSlow(detail, headers={"Connection": "close"}) from error
             if message["type"] == "http.request":
                 taken += len(message["body"])
                 whole = not message["more_body"]
-            if taken > self._size:
-                raise await self._too_large(receive, deadline, whole=whole)
+            if taken > size:
+                raise await self._too_large(receive, deadline, size, whole=whole)
             return message
 
         return limited
 
-    async def _too_large(self, receive: Receive, deadline: float, *, whole: bool = False) -> Problem:
+    async def _too_large(self, receive: Receive, deadline: float, size: int, *, whole: bool = False) -> Problem:
         """The refusal, once what is still coming was thrown away: a connection that is closed while the caller sends
         is reset, and the caller never reads the answer. Bounded, as a caller may send without end.
         """
@@ -86,7 +92,7 @@ class RequestGuard:
                         break
                     thrown += len(message["body"])
                     whole = not message["more_body"]
-        return problems.BodyTooLarge(f"At most {self._size} bytes.", headers={"Connection": "close"})
+        return problems.BodyTooLarge(f"At most {size} bytes.", headers={"Connection": "close"})
 
 
 def _check_address(scope: Scope) -> None:

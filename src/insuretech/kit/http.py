@@ -40,15 +40,24 @@ class Outbound:
     """Calls to one outside party.
 
     ``time_limit`` is seconds for one whole call, ``concurrency`` the calls in flight; more wait, within the limit.
+    ``largest`` is the most bytes an answer may have.
     Raises ``NotSent`` or ``NoAnswer``; any HTTP answer, also an error, is returned.
     """
 
     def __init__(
-        self, client: OutgoingClient, base_url: str, *, time_limit: float, concurrency: int, breaker: Breaker
+        self,
+        client: OutgoingClient,
+        base_url: str,
+        *,
+        time_limit: float,
+        concurrency: int,
+        breaker: Breaker,
+        largest: int = MAX_ANSWER,
     ) -> None:
         self._wire = client.wire
         self._base_url = base_url.rstrip("/")
         self._time_limit = time_limit
+        self._largest = largest
         self._slots = asyncio.Semaphore(concurrency)
         self.breaker = breaker
 
@@ -94,7 +103,7 @@ class Outbound:
                     headers={**trace, **(headers or {})},
                     content=content,
                     connect=min(3.0, time_limit),
-                    largest=MAX_ANSWER,
+                    largest=self._largest,
                 )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NotSent(type(error).__name__) from error

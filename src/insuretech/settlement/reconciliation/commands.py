@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from insuretech.contracts.statements import SourceUnavailable, StatementSource
 from insuretech.kit.clock import Clock
 from insuretech.kit.files import FileAltered, FileMissing, FileVault, KeptFile
 from insuretech.kit.ids import new_id
@@ -25,12 +26,7 @@ from insuretech.settlement.reconciliation.domain.life import (
 from insuretech.settlement.reconciliation.domain.reading import Fault
 from insuretech.settlement.reconciliation.files import LARGEST_FILE
 from insuretech.settlement.reconciliation.intake import TIME_LIMIT, reading
-from insuretech.settlement.reconciliation.ports import (
-    ReconciliationBooks,
-    ReconciliationStore,
-    SourceUnavailable,
-    StatementSource,
-)
+from insuretech.settlement.reconciliation.ports import ReconciliationBooks, ReconciliationStore
 from insuretech.settlement.reconciliation.reader import Report
 from insuretech.settlement.reconciliation.records import Discrepancy, Source, Statement
 

@@ -6,34 +6,9 @@ from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
-import msgspec
-
 from insuretech.settlement.reconciliation.domain.columns import Columns
 from insuretech.settlement.reconciliation.domain.life import Action, Resolution, Status
 from insuretech.settlement.reconciliation.records import Discrepancy, Note, Statement
-
-
-class FetchedFile(msgspec.Struct, frozen=True):
-    """A file as the other side gave it."""
-
-    name: str
-    content: bytes
-
-
-class SourceUnavailable(Exception):
-    """The other side did not give its file; the message says why."""
-
-
-class StatementSource(Protocol):
-    """Where the other side's own file can be fetched."""
-
-    def fetches(self, party: str) -> bool:
-        """Whether this party has such an address."""
-        ...
-
-    async def fetch(self, party: str, month: date) -> FetchedFile:
-        """The file of a month. Raises ``SourceUnavailable``."""
-        ...
 
 
 class ReconciliationStore(Protocol):

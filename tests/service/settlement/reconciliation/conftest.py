@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from insuretech.connectors.object_storage import FolderStorage
+from insuretech.contracts.statements import FetchedFile, SourceUnavailable
 from insuretech.kit.clock import MOSCOW, FixedClock
 from insuretech.kit.db import Database
 from insuretech.kit.files import FileVault
@@ -19,7 +20,6 @@ from insuretech.kit.keyring import Keyring
 from insuretech.settlement.reconciliation import queries
 from insuretech.settlement.reconciliation.commands import Deed, Received, Reconciliation
 from insuretech.settlement.reconciliation.domain.life import Resolution
-from insuretech.settlement.reconciliation.ports import FetchedFile, SourceUnavailable
 from insuretech.settlement.reconciliation.records import Discrepancy, Note, Statement
 from insuretech.settlement.reconciliation.repository import PostgresReconciliation
 from insuretech.settlement.tables import lines

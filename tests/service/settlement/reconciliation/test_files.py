@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from insuretech.contracts.statements import FetchedFile
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.files import StorageAway
 from insuretech.kit.problems import NotFound
 from insuretech.settlement.reconciliation.commands import StatementUnavailable
-from insuretech.settlement.reconciliation.ports import FetchedFile
 from tests.service.settlement.reconciliation.conftest import OCTOBER, Office
 from tests.unit.settlement.reconciliation.files import csv_file
 
