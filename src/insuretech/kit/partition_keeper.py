@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
-from insuretech.kit.partitions import Partition, Plan, Shelf, partitions
+from insuretech.kit.partitions import Ending, Partition, Plan, Shelf, partitions
 
 log = structlog.get_logger(__name__)
 
@@ -101,39 +101,40 @@ class PartitionKeeper:
     async def _keep(self, plan: Plan, now: datetime) -> Kept:
         made = await self._alone(plan, lambda shelf: shelf.make_missing(now))
         old = await self._look(plan, lambda shelf: shelf.expired(now))
-        dropped: list[str] = []
-        held: list[str] = []
-        for part in old:
-            gone = await self._alone(plan, partial(Shelf.drop, part=part))
-            if gone is not None:
-                (dropped if gone else held).append(part.name)
+        ends = {part.name: await self._let_go(plan, part, now) for part in old}
         strays = await self._look(plan, lambda shelf: shelf.strays())
         if strays and await self._alone(plan, lambda shelf: shelf.forget_strays(now)):
             strays = await self._look(plan, lambda shelf: shelf.strays())
         kept = Kept(
             table=f"{self.service}.{plan.table}",
             made=made or [],
-            dropped=dropped,
-            held=held,
+            dropped=[name for name, end in ends.items() if end is Ending.DROPPED],
+            held=[name for name, end in ends.items() if end is Ending.HELD],
             out_of_place=strays,
-            postponed=made is None or len(dropped) + len(held) < len(old),
+            postponed=made is None or None in ends.values(),
         )
         await self._tell(plan, kept, now)
         return kept
+
+    async def _let_go(self, plan: Plan, part: Partition, now: datetime) -> Ending | None:
+        """What became of it; None when something was in the way."""
+        if plan.rescue and not await self._alone(plan, partial(Shelf.rescue, part=part)):
+            return None
+        return await self._alone(plan, partial(Shelf.drop, part=part, now=now))
 
     async def _tell(self, plan: Plan, kept: Kept, now: datetime) -> None:
         labels = (self.service, plan.table)
         spans = await self._look(plan, lambda shelf: [part.span for part in shelf.existing() if not part.default])
         last = max((span.upper for span in spans if span.upper is not None), default=now)
         AHEAD.labels(*labels).set(max(timedelta(), last - now).total_seconds())
-        HELD.labels(*labels).set(len(kept.held))
+        HELD.labels(*labels).set(len(kept.held) if plan.trouble else 0)
         OUT_OF_PLACE.labels(*labels).set(kept.out_of_place)
         DROPPED.labels(*labels).inc(len(kept.dropped))
         self._warnings.pop(kept.table, None)
         if kept.out_of_place:
             self._warnings[kept.table] = f"partition:{kept.table}"
             log.warning("partitions.rows_out_of_place", table=kept.table, rows=kept.out_of_place)
-        if kept.held:
+        if kept.held and plan.trouble:
             log.warning("partitions.held", table=kept.table, partitions=kept.held)
         if kept.made or kept.dropped:
             log.info("partitions.kept", table=kept.table, made=kept.made, dropped=kept.dropped)

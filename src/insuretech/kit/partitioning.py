@@ -4,7 +4,7 @@ A table with rows becomes the partition of everything up to the next border; not
 the partitioned table, so that statements of the running version, prepared ones too, go on as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,13 +46,13 @@ def partition_messaging(connection: Connection, schema: str) -> None:
     """Put outbox and inbox of a schema that is older than partitions into them; nothing where they are already."""
     tables: MessagingTables = messaging_tables(sa.MetaData(schema=schema))
     outbox, inbox = messaging_plans(Retention())
-    if partition_table(connection, tables.outbox, outbox, outdated=("outbox_pkey", "outbox_id_key")):
+    if partition_table(connection, schema, outbox, tables.outbox.create, outdated=("outbox_pkey", "outbox_id_key")):
         connection.exec_driver_sql(
             f"select setval(pg_get_serial_sequence('{schema}.outbox', 'position'), greatest(max(position), 1)) "  # noqa: S608
             f"from {schema}.outbox"
         )
         _wake_on_insert(connection, schema)
-    partition_table(connection, tables.inbox, inbox)
+    partition_table(connection, schema, inbox, tables.inbox.create)
 
 
 def _wake_on_insert(connection: Connection, schema: str) -> None:
@@ -73,21 +73,28 @@ def is_partitioned(connection: Connection, schema: str, table: str) -> bool:
     return bool(connection.execute(statement, {"name": f'"{schema}"."{table}"'}).scalar())
 
 
-def partition_table(connection: Connection, table: sa.Table, plan: Plan, *, outdated: Sequence[str] = ()) -> bool:
-    """Make a plain table a partitioned one, ``table`` being the picture of it; False where it is one already.
+def partition_table(
+    connection: Connection,
+    schema: str,
+    plan: Plan,
+    create: Callable[[Connection], None],
+    *,
+    outdated: Sequence[str] = (),
+) -> bool:
+    """Make a plain table a partitioned one, made by ``create``; False where it is one already.
 
-    ``outdated`` names constraints and indexes that the partitioned table has otherwise or not at all; what it has
-    alike is taken over, the rest is built. Foreign keys to and from the table go: partitions that others point to
-    could not be dropped. Triggers go too; the caller makes them anew.
+    The plain one is ``<table>_before`` by then. ``outdated`` names constraints and indexes of it that the partitioned
+    table has otherwise or not at all; what it has alike is taken over, the rest is built. Foreign keys to and from the
+    table go: partitions that others point to could not be dropped. Triggers go too; the caller makes them anew.
     """
-    schema, old = str(table.schema), f"{table.name}_before"
-    if is_partitioned(connection, schema, table.name):
+    old = f"{plan.table}_before"
+    if is_partitioned(connection, schema, plan.table):
         return False
     connection.exec_driver_sql(f"set local lock_timeout = '{_LOCK_LIMIT}'")
-    connection.exec_driver_sql(f'lock table "{schema}"."{table.name}" in access exclusive mode')
-    connection.exec_driver_sql(f'alter table "{schema}"."{table.name}" rename to "{old}"')
+    connection.exec_driver_sql(f'lock table "{schema}"."{plan.table}" in access exclusive mode')
+    connection.exec_driver_sql(f'alter table "{schema}"."{plan.table}" rename to "{old}"')
     _strip(connection, schema, old, outdated)
-    table.create(connection)
+    create(connection)
     shelf, now = Shelf(connection, schema, plan), datetime.now(UTC)
     shelf.make_default()
     shelf.take_in(old, now)

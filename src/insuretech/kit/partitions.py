@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
@@ -51,23 +52,35 @@ class Span:
 class Plan:
     """How a table is partitioned and how long its rows stay.
 
-    ``column`` is the UUIDv7 of the key. Rows for which ``held`` (SQL over the table's columns) is true keep their
-    partition from being dropped. ``strays`` is the column whose time tells the age of rows in the default partition,
-    as there the id may tell nothing. ``storage`` are parameters of each partition.
+    ``column`` is the UUIDv7 of the key. Rows for which ``held`` (SQL over the table's columns and ``:now``) is true
+    keep their partition from being dropped, which is ``trouble`` unless it is but a matter of time. ``rescue`` is SQL
+    that copies what must stay out of the partition named ``{partition}`` before it goes. ``strays`` is the column whose
+    time tells the age of rows in the default partition, where the id may tell nothing; without one the id has to do.
+    ``storage`` are parameters of each partition.
     """
 
     table: str
     column: str
     kept: timedelta
-    strays: str
     period: timedelta = timedelta(days=1)
     held: str = ""
+    trouble: bool = True
+    rescue: str = ""
+    strays: str = ""
     storage: str = ""
 
     @property
     def ahead(self) -> timedelta:
         """How far ahead partitions are made: for as long those who make them may be away."""
         return max(timedelta(days=1), 3 * self.period)
+
+
+class Ending(Enum):
+    """What became of a partition past its retention; ``GONE``: somebody else was quicker."""
+
+    DROPPED = "dropped"
+    HELD = "held"
+    GONE = "gone"
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,21 +243,33 @@ class Shelf:
         """Partitions whose last moment is past the retention."""
         return [part for part in self.existing() if part.upper is not None and part.upper <= now - self.plan.kept]
 
-    def drop(self, part: Partition) -> bool:
-        """Drop a partition, rows and files; False when rows hold it that may not go yet."""
-        if self._is_held(part):
-            return False
-        # The table before the partition, as all others do: a row may come to be held between a look and the drop.
-        self._run(f"lock table only {self._name(self.plan.table)} in access exclusive mode")
-        if self._is_held(part):
-            return False
-        self._run(f"drop table {self._name(part.name)}")
+    def rescue(self, part: Partition) -> bool:
+        """Copy what must stay; a step of its own, as it may take longer than others should wait."""
+        if part.name in {one.name for one in self.existing()}:
+            self._run(self.plan.rescue.format(partition=self._name(part.name)))
         return True
 
-    def _is_held(self, part: Partition) -> bool:
+    def drop(self, part: Partition, now: datetime) -> Ending:
+        """Drop a partition, rows and files, unless rows hold it that may not go yet."""
+        if part.name not in {one.name for one in self.existing()}:
+            return Ending.GONE
+        if self._is_held(part, now):
+            return Ending.HELD
+        # The table before the partition, as all others do: a row may come to be held between a look and the drop.
+        self._run(f"lock table only {self._name(self.plan.table)} in access exclusive mode")
+        if self._is_held(part, now):
+            return Ending.HELD
+        self._run(f"drop table {self._name(part.name)}")
+        return Ending.DROPPED
+
+    def _is_held(self, part: Partition, now: datetime) -> bool:
         if not self.plan.held:
             return False
-        return bool(self._run(f"select exists (select from {self._name(part.name)} where {self.plan.held})").scalar())
+        statement = f"select exists (select from {self._name(part.name)} where {self.plan.held})"
+        return bool(self._run(statement, self._at(now)).scalar())
+
+    def _at(self, now: datetime) -> dict[str, datetime]:
+        return {"now": now} if ":now" in self.plan.held else {}
 
     # ------------------------------------------------------------ the default partition
 
@@ -256,8 +281,12 @@ class Shelf:
     def forget_strays(self, now: datetime) -> int:
         """Delete rows out of place that are past the retention; how many."""
         may_go = f" and not ({self.plan.held})" if self.plan.held else ""
-        statement = f"delete from {self._name(default_of(self.plan.table))} where {self.plan.strays} < :before{may_go}"
-        return self._run(statement, {"before": now - self.plan.kept}).rowcount
+        before = now - self.plan.kept
+        is_old = f"{self.plan.strays or self.plan.column} < :before"
+        statement = f"delete from {self._name(default_of(self.plan.table))} where {is_old}{may_go}"
+        return self._run(
+            statement, {"before": before if self.plan.strays else first_id_at(before), **self._at(now)}
+        ).rowcount
 
     def _moments_of_strays(self, start: datetime, end: datetime) -> Iterable[datetime]:
         column = self.plan.column

@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     outbox_kept: Seconds = 7 * 86400.0
     inbox_kept: Seconds = 21 * 86400.0
     partition_period: Seconds = 86400.0
+    quotes_kept: Seconds = 91 * 86400.0
+    quotes_period: Seconds = 7 * 86400.0
     insurer_time_limit: Seconds = 60.0
     payment_deadline: Seconds = 30 * 60.0
     issue_recheck: Seconds = 5.0

@@ -70,23 +70,23 @@ async def keep_late(store: Store, line: Line, verdict: Verdict, now: datetime) -
     if not takes_late_answers(line.status):
         return False
     premium = verdict.offered.premium if verdict.offered else verdict.outside
-    return await store.keep_late(line.id, LateAnswer(outcome=verdict.outcome, premium=premium), now)
+    return await store.keep_late(line, LateAnswer(outcome=verdict.outcome, premium=premium), now)
 
 
 async def revise_offer(store: Store, quote: Quote, line: Line, verdict: Verdict, now: datetime) -> bool:
     """Follow an insurer that changed or took back an offer nobody has chosen yet; True when something changed."""
-    kept = await store.offer_of_line(line.id)
+    kept = await store.offer_of_line(line)
     if kept is None or kept.cycle.status is not OfferStatus.ACTIVE or now >= kept.cycle.expires_at:
         return False
     offered = verdict.offered
     if offered is None:
         if verdict.outcome is LineStatus.UNAVAILABLE:
             return False
-        await store.keep_offer(kept.id, kept.cycle.withdrawn())
+        await store.keep_offer(kept, kept.cycle.withdrawn())
         return True
     if (offered.offer_number, offered.premium) == (kept.offer_number, kept.premium):
         return False
-    await store.keep_offer(kept.id, kept.cycle.repriced())
+    await store.keep_offer(kept, kept.cycle.repriced())
     offer = _new_offer(line, offered)
     await store.add_offers(quote.id, [offer], [], now)
     await store.publish([_offer_received(quote, offer)], now)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -18,7 +19,7 @@ from insuretech.quotes.reactions import QuoteReactions
 from insuretech.quotes.repository import QuoteStore, reencrypt, transactions
 from insuretech.quotes.routes import quotes_router
 from insuretech.quotes.streams import QuoteStreams
-from insuretech.quotes.tables import messaging
+from insuretech.quotes.tables import messaging, partition_plans
 from insuretech.quotes.views import Views
 
 log = structlog.get_logger(__name__)
@@ -82,6 +83,10 @@ def build(
         ],
         database=database,
         messaging=messaging,
+        partitions=partition_plans(
+            kept=timedelta(seconds=platform.settings.quotes_kept),
+            period=timedelta(seconds=platform.settings.quotes_period),
+        ),
         hot=(histories.projection,),
         reencrypt=lambda: reencrypt(database, platform.keyring),
     )
@@ -89,13 +94,13 @@ def build(
 
 
 async def _keep_house(transaction: Transaction, clock: Clock, every: float = 5.0, batch: int = 500) -> None:
-    """Let offers expire and old quotes go, in batches small enough to hold nobody up."""
+    """Let offers expire and old idempotency keys go, in batches small enough to hold nobody up."""
     while True:
         async with transaction() as store:
             expired = await store.expire_offers(clock.now(), batch)
         async with transaction() as store:
-            forgotten = await store.forget(clock.now(), batch)
+            forgotten = await store.forget(clock.now())
         if expired or forgotten:
-            log.info("quotes.house_kept", offers_expired=expired, quotes_forgotten=forgotten)
-        if max(expired, forgotten) < batch:
+            log.info("quotes.house_kept", offers_expired=expired, keys_forgotten=forgotten)
+        if expired < batch:
             await asyncio.sleep(every)

@@ -300,4 +300,4 @@ async def _follow(store: Store, offer_id: UUID, step: Callable[[Offer], Offer]) 
     except MoveRefused as refused:
         log.info("offer.step_skipped", offer_id=str(offer_id), why=str(refused))
         return
-    await store.keep_offer(offer_id, after)
+    await store.keep_offer(kept, after)

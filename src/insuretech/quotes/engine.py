@@ -204,7 +204,9 @@ class Engine:
     async def _begin_queued(self, run: QuoteRun, queued: Sequence[LineRun]) -> None:
         """Mark lines as sent before anything is: after a crash we must look up first, not ask again."""
         ids = [each.line.id for each in queued]
-        sent = await self._insist(lambda store: store.mark(ids, LineStatus.QUEUED, LineStatus.SENT, self.id))
+        sent = await self._insist(
+            lambda store: store.mark(run.quote.id, ids, LineStatus.QUEUED, LineStatus.SENT, self.id)
+        )
         for each in queued:
             if each.line.id in sent:
                 each.moved(LineStatus.SENT)
@@ -290,7 +292,7 @@ class Engine:
                 await self._gathered(run)
                 accepted, run.accepted = run.accepted, []
                 ended, run.ended = run.ended, []
-                await self._write_accepted([each for each, _ in accepted])
+                await self._write_accepted(run.quote.id, [each for each, _ in accepted])
                 await self._write_ended(
                     run.quote, [Ended(line=each.line, verdict=verdict) for each, verdict, _ in ended]
                 )
@@ -308,10 +310,10 @@ class Engine:
             if together == len(run.accepted) + len(run.ended):
                 return
 
-    async def _write_accepted(self, accepted: Sequence[LineRun]) -> None:
+    async def _write_accepted(self, quote_id: UUID, accepted: Sequence[LineRun]) -> None:
         if accepted:
             ids = [each.line.id for each in accepted]
-            await self._insist(lambda store: store.mark(ids, LineStatus.SENT, LineStatus.PENDING, self.id))
+            await self._insist(lambda store: store.mark(quote_id, ids, LineStatus.SENT, LineStatus.PENDING, self.id))
             for each in accepted:
                 each.moved(LINES.move(each.line.status, LineStatus.PENDING))
 

@@ -153,8 +153,10 @@ class Store(Protocol):
 
     async def add_quote(self, quote: Quote, lines: Sequence[Line], claimed_by: UUID | None) -> None: ...
 
-    async def mark(self, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID) -> set[UUID]:
-        """Move lines that are still as ``before`` and still this engine's; the ids that moved."""
+    async def mark(
+        self, quote_id: UUID, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID
+    ) -> set[UUID]:
+        """Move lines of a quote that are still as ``before`` and still this engine's; the ids that moved."""
         ...
 
     async def end_lines(
@@ -173,7 +175,7 @@ class Store(Protocol):
         """Keep what a quote has come to: free offers, and the events its live stream tells."""
         ...
 
-    async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:
+    async def keep_late(self, line: Line, late: LateAnswer, now: datetime) -> bool:
         """Keep the first answer that came after we had given up; False when there was one already."""
         ...
 
@@ -202,11 +204,11 @@ class Store(Protocol):
         """An offer, locked until the end of the transaction."""
         ...
 
-    async def offer_of_line(self, line_id: UUID) -> KeptOffer | None:
+    async def offer_of_line(self, line: Line) -> KeptOffer | None:
         """The current offer of a line, locked until the end of the transaction."""
         ...
 
-    async def keep_offer(self, offer_id: UUID, cycle: Offer) -> None: ...
+    async def keep_offer(self, offer: KeptOffer, cycle: Offer) -> None: ...
 
     async def expire_offers(self, now: datetime, limit: int) -> int:
         """Mark free offers past their time as expired; how many."""
@@ -228,8 +230,8 @@ class Store(Protocol):
 
     # housekeeping
 
-    async def forget(self, now: datetime, limit: int) -> int:
-        """Delete what is past its retention, at most so many quotes; how many quotes went."""
+    async def forget(self, now: datetime) -> int:
+        """Delete idempotency keys past their retention; how many. Quotes go with their partitions."""
         ...
 
     async def publish(self, events: Sequence[Event], now: datetime) -> None: ...

@@ -22,7 +22,7 @@ from insuretech.quotes.domain import OfferStatus, QuoteStatus
 from insuretech.quotes.insured import in_words
 from insuretech.quotes.ports import QuoteEvent, answers_context
 from insuretech.quotes.questions import KnownProduct
-from insuretech.quotes.tables import events, lines, messaging, offers, products, quotes
+from insuretech.quotes.tables import events, insured, lines, messaging, offers, products, quotes
 
 _IDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _PORTION = 500
@@ -94,6 +94,13 @@ _QUOTE = sa.select(quotes, products.c.revision).select_from(
         products, sa.and_(products.c.code == quotes.c.product, products.c.version == quotes.c.product_version)
     )
 )
+_INSURED = sa.select(
+    insured.c.quote_id.label("id"), insured.c.product, insured.c.product_version, insured.c.answers, products.c.revision
+).select_from(
+    insured.outerjoin(
+        products, sa.and_(products.c.code == insured.c.product, products.c.version == insured.c.product_version)
+    )
+)
 _OWNED = _QUOTE.where(quotes.c.id == sa.bindparam("quote_id"), quotes.c.owner == sa.bindparam("owner"))
 _TOLD = Direct(
     sa.select(
@@ -139,7 +146,9 @@ _LINES = (
         offers.c.expires_at,
         offers.c.status.label("offer_status"),
     )
-    .select_from(lines.outerjoin(offers, offers.c.line_id == lines.c.id))
+    .select_from(
+        lines.outerjoin(offers, sa.and_(offers.c.line_id == lines.c.id, offers.c.quote_id == sa.bindparam("quote_id")))
+    )
     .where(lines.c.quote_id == sa.bindparam("quote_id"))
     .order_by(lines.c.id, offers.c.id)
 )
@@ -239,8 +248,10 @@ class QuoteQueries:
     async def insured(self, quote_id: UUID) -> tuple[LabelledValue, ...]:
         """What is insured, line by line; empty for an unknown quote. Personal data."""
         async with self._database.reading() as connection:
-            row = (await connection.execute(_QUOTE.where(quotes.c.id == quote_id))).first()
-            return () if row is None else await self._insured(connection, row)
+            for statement in (_QUOTE.where(quotes.c.id == quote_id), _INSURED.where(insured.c.quote_id == quote_id)):
+                if (row := (await connection.execute(statement)).first()) is not None:
+                    return await self._insured(connection, row)
+        return ()
 
     async def _insured(self, connection: Connection, row: Any) -> tuple[LabelledValue, ...]:
         if row.revision is None:

@@ -33,11 +33,7 @@ from insuretech.quotes.ports import (
 )
 from insuretech.quotes.queries import ProductCache
 from insuretech.quotes.questions import KnownProduct
-from insuretech.quotes.tables import callbacks, engines, lines, messaging, offers, products, quotes
-
-KEPT_FOR = timedelta(days=90)
-"""How long a quote nobody ordered on is kept after it expired, its encrypted answers with it."""
-CALLBACKS_KEPT_FOR = timedelta(days=3)
+from insuretech.quotes.tables import callbacks, engines, insured, lines, messaging, offers, products, quotes
 
 _OF_LINE = tuple(lines.c[name] for name in Line.__struct_fields__)
 _BATCH = 200
@@ -57,10 +53,10 @@ _ADD_QUOTE, _ADD_LINE = sa.insert(quotes), sa.insert(lines)
 _MARK = sa.text(
     """
     update quotes.lines set status = :after
-    where id = any(cast(:ids as uuid[])) and status = :before and claimed_by = :engine
+    where quote_id = :quote and id = any(cast(:ids as uuid[])) and status = :before and claimed_by = :engine
     returning id
     """
-)
+).bindparams(sa.bindparam("quote", type_=pg.UUID(as_uuid=True)))
 # One statement, as it stands between an insurer's answer and the buyer: lines first, then the quote that counts them.
 _END_LINES = sa.text(
     """
@@ -70,7 +66,7 @@ _END_LINES = sa.text(
             cast(:ids as uuid[]), cast(:befores as text[]), cast(:outcomes as text[]),
             cast(:reasons_ru as text[]), cast(:reasons_en as text[])
         ) as e (id, before, outcome, reason_ru, reason_en)
-        where lines.id = e.id and lines.status = e.before
+        where lines.quote_id = :quote and lines.id = e.id and lines.status = e.before
         returning lines.id, lines.status
     ),
     counted as (
@@ -175,8 +171,10 @@ class QuoteStore:
             rows = [{**msgspec.structs.asdict(line), "claimed_by": claimed_by} for line in new_lines]
             await self._connection.execute(_ADD_LINE, rows)
 
-    async def mark(self, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID) -> set[UUID]:
-        arguments = {"ids": list(line_ids), "before": before, "after": after, "engine": engine}
+    async def mark(
+        self, quote_id: UUID, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID
+    ) -> set[UUID]:
+        arguments = {"quote": quote_id, "ids": list(line_ids), "before": before, "after": after, "engine": engine}
         return set((await self._connection.execute(_MARK, arguments)).scalars())
 
     async def end_lines(
@@ -220,11 +218,11 @@ class QuoteStore:
         }
         await self._connection.execute(_ADD_OFFERS, arguments)
 
-    async def keep_late(self, line_id: UUID, late: LateAnswer, now: datetime) -> bool:
+    async def keep_late(self, line: Line, late: LateAnswer, now: datetime) -> bool:
         amount = late.premium.amount if late.premium else None
         statement = (
             sa.update(lines)
-            .where(lines.c.id == line_id, lines.c.late_at.is_(None))
+            .where(lines.c.quote_id == line.quote_id, lines.c.id == line.id, lines.c.late_at.is_(None))
             .where(lines.c.status.in_((LineStatus.TIMED_OUT, LineStatus.UNAVAILABLE)))
             .values(late_outcome=late.outcome, late_premium=amount, late_at=now)
         )
@@ -268,15 +266,17 @@ class QuoteStore:
     async def offer(self, offer_id: UUID) -> KeptOffer | None:
         return await self._kept_offer(offers.c.id == offer_id)
 
-    async def offer_of_line(self, line_id: UUID) -> KeptOffer | None:
-        return await self._kept_offer(offers.c.line_id == line_id, offers.c.status != OfferStatus.REPRICED)
+    async def offer_of_line(self, line: Line) -> KeptOffer | None:
+        return await self._kept_offer(
+            offers.c.quote_id == line.quote_id, offers.c.line_id == line.id, offers.c.status != OfferStatus.REPRICED
+        )
 
     async def _kept_offer(self, *which: sa.ColumnElement[bool]) -> KeptOffer | None:
         row = (await self._connection.execute(sa.select(offers).where(*which).with_for_update())).first()
         return None if row is None else _offer(row)
 
-    async def keep_offer(self, offer_id: UUID, cycle: Offer) -> None:
-        statement = sa.update(offers).where(offers.c.id == offer_id)
+    async def keep_offer(self, offer: KeptOffer, cycle: Offer) -> None:
+        statement = sa.update(offers).where(offers.c.quote_id == offer.quote_id, offers.c.id == offer.id)
         values = {"status": cycle.status, "order_id": cycle.order_id, "ordered_at": cycle.ordered_at}
         await self._connection.execute(statement.values(**values))
 
@@ -306,20 +306,8 @@ class QuoteStore:
 
     # ------------------------------------------------------------ housekeeping
 
-    async def forget(self, now: datetime, limit: int) -> int:
-        await _KEYS.drop_old(self._connection, now)
-        await self._connection.execute(sa.delete(callbacks).where(callbacks.c.received_at < now - CALLBACKS_KEPT_FOR))
-        ordered = sa.exists().where(
-            offers.c.quote_id == quotes.c.id, offers.c.status.in_((OfferStatus.RESERVED, OfferStatus.CONSUMED))
-        )
-        old = (
-            sa.select(quotes.c.id)
-            .where(quotes.c.expires_at < now - KEPT_FOR, ~ordered)
-            .order_by(quotes.c.expires_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        return (await self._connection.execute(sa.delete(quotes).where(quotes.c.id.in_(old)))).rowcount
+    async def forget(self, now: datetime) -> int:
+        return await _KEYS.drop_old(self._connection, now)
 
     async def publish(self, facts: Sequence[Event], now: datetime) -> None:
         await _OUTBOX.publish(self._connection, facts, now)
@@ -339,8 +327,12 @@ def transactions(database: Database, products_known: ProductCache) -> Callable[[
 async def reencrypt(database: Database, keyring: Keyring) -> int:
     """Encrypt answers, and first answers kept for repetitions, under the current key; how many were under another."""
     keys = messaging.idempotency_keys
-    return await _rekey(database, keyring, quotes.c.id, quotes.c.answers, answers_context) + await _rekey(
-        database, keyring, keys.c.key, keys.c.body, stored_answer_context
+    return sum(
+        [
+            await _rekey(database, keyring, quotes.c.id, quotes.c.answers, answers_context),
+            await _rekey(database, keyring, insured.c.quote_id, insured.c.answers, answers_context),
+            await _rekey(database, keyring, keys.c.key, keys.c.body, stored_answer_context),
+        ]
     )
 
 

@@ -16,14 +16,12 @@ from insuretech.kit.ids import new_id
 from insuretech.kit.problems import IdempotencyKeyReused
 from insuretech.quotes.domain import LineStatus, OfferStatus, QuoteStatus
 from insuretech.quotes.ports import (
-    AllEnded,
     Ending,
     LateAnswer,
     Line,
     NewOffer,
     Progress,
     Quote,
-    QuoteEvent,
     Store,
     Transaction,
 )
@@ -94,9 +92,9 @@ async def test_a_step_is_taken_once(store: Transaction) -> None:
     new, [one, two] = await kept(store, "one", "two", engine=engine)
     async with store() as transaction:
         ids = [one.id, two.id]
-        assert await transaction.mark(ids, LineStatus.QUEUED, LineStatus.SENT, engine) == set(ids)
-        assert await transaction.mark(ids, LineStatus.QUEUED, LineStatus.SENT, engine) == set()
-        assert await transaction.mark(ids, LineStatus.SENT, LineStatus.PENDING, new_id()) == set()
+        assert await transaction.mark(new.id, ids, LineStatus.QUEUED, LineStatus.SENT, engine) == set(ids)
+        assert await transaction.mark(new.id, ids, LineStatus.QUEUED, LineStatus.SENT, engine) == set()
+        assert await transaction.mark(new.id, ids, LineStatus.SENT, LineStatus.PENDING, new_id()) == set()
     endings = [ending(one, LineStatus.DECLINED), ending(two, LineStatus.OFFERED, LineStatus.PENDING)]
     async with store() as transaction:
         assert await moved(transaction, new, *endings) == {one.id}
@@ -155,7 +153,7 @@ async def test_lines_of_the_living_are_left_alone_and_those_of_the_dead_taken_ov
     _, [of_nobody] = await kept(store, "one")
     _, [of_unknown] = await kept(store, "one", engine=new_id())
     async with store() as transaction:
-        await transaction.mark([of_living.id], LineStatus.QUEUED, LineStatus.SENT, living)
+        await transaction.mark(of_living.quote_id, [of_living.id], LineStatus.QUEUED, LineStatus.SENT, living)
     await asyncio.sleep(0.1)
     async with store() as transaction:
         claimed = await transaction.claim(taker, 10, LONG_AGO)
@@ -172,7 +170,7 @@ async def test_an_engine_finds_what_it_forgot(store: Transaction) -> None:
         await transaction.beat(engine, 60)
     _, [begun, _] = await kept(store, "one", "two", engine=engine)
     async with store() as transaction:
-        await transaction.mark([begun.id], LineStatus.QUEUED, LineStatus.SENT, engine)
+        await transaction.mark(begun.quote_id, [begun.id], LineStatus.QUEUED, LineStatus.SENT, engine)
         assert [each.insurer for each in await transaction.claim(engine, 10, LONG_AGO)] == ["two"]
         overdue = await transaction.claim(engine, 10, begun.deadline + timedelta(seconds=1))
         assert {each.insurer for each in overdue} == {"one", "two"}
@@ -209,9 +207,9 @@ async def test_only_the_first_late_answer_of_a_given_up_line_is_kept(store: Tran
         queued = LineStatus.QUEUED
         declined, timed_out = LineStatus.DECLINED, LineStatus.TIMED_OUT
         await moved(transaction, new, ending(answered, declined, queued), ending(given_up, timed_out, queued))
-        assert not await transaction.keep_late(answered.id, late, NOW)
-        assert await transaction.keep_late(given_up.id, late, NOW)
-        assert not await transaction.keep_late(given_up.id, late, NOW)
+        assert not await transaction.keep_late(answered, late, NOW)
+        assert await transaction.keep_late(given_up, late, NOW)
+        assert not await transaction.keep_late(given_up, late, NOW)
 
 
 async def test_offers_are_kept_with_their_life_cycle(store: Transaction) -> None:
@@ -223,9 +221,9 @@ async def test_offers_are_kept_with_their_life_cycle(store: Transaction) -> None
         found = await transaction.offer(offer.id)
         assert found is not None
         assert (found.premium, found.offer_number, found.cycle.status) == (offer.premium, "N-1", OfferStatus.ACTIVE)
-        await transaction.keep_offer(offer.id, found.cycle.reserved(order, NOW))
+        await transaction.keep_offer(found, found.cycle.reserved(order, NOW))
     async with store() as transaction:
-        again = await transaction.offer_of_line(only.id)
+        again = await transaction.offer_of_line(only)
         assert again is not None
         assert (again.cycle.status, again.cycle.order_id, again.cycle.ordered_at) == (OfferStatus.RESERVED, order, NOW)
         assert await transaction.offer(new_id()) is None
@@ -239,9 +237,9 @@ async def test_a_line_has_one_current_offer(store: Transaction) -> None:
         await transaction.add_offers(new.id, [old], [], NOW)
         found = await transaction.offer(old.id)
         assert found is not None
-        await transaction.keep_offer(old.id, found.cycle.repriced())
+        await transaction.keep_offer(found, found.cycle.repriced())
         await transaction.add_offers(new.id, [fresh], [], NOW)
-        current = await transaction.offer_of_line(only.id)
+        current = await transaction.offer_of_line(only)
         assert current is not None
         assert current.id == fresh.id
 
@@ -255,7 +253,7 @@ async def test_only_free_offers_past_their_time_expire(store: Transaction) -> No
         await transaction.add_offers(new.id, [free, held, later], [], NOW)
         found = await transaction.offer(held.id)
         assert found is not None
-        await transaction.keep_offer(held.id, found.cycle.reserved(new_id(), NOW))
+        await transaction.keep_offer(found, found.cycle.reserved(new_id(), NOW))
         assert await transaction.expire_offers(NOW + timedelta(hours=2), 10) == 1
         statuses = []
         for offer in (free, held, later):
@@ -310,19 +308,3 @@ async def test_requests_are_remembered_with_their_answer(store: Transaction) -> 
         assert await transaction.begin_request(scope, b"body", NOW) == StoredAnswer(201, b"answer")
         with pytest.raises(IdempotencyKeyReused):
             await transaction.begin_request(scope, b"other", NOW)
-
-
-async def test_old_quotes_are_forgotten_unless_something_was_bought(store: Transaction) -> None:
-    """Answers of people who left would be kept for ever, or those of a policyholder be gone before the policy."""
-    (left, _), (bought, [of_bought]) = await kept(store, "one"), await kept(store, "one")
-    offer = an_offer(of_bought, bought.id)
-    event = QuoteEvent(sequence=1, kind="completed", data=AllEnded(status=QuoteStatus.COMPLETED, offers=0))
-    async with store() as transaction:
-        await transaction.add_offers(left.id, [], [event], NOW)
-        await transaction.add_offers(bought.id, [offer], [], NOW)
-        found = await transaction.offer(offer.id)
-        assert found is not None
-        await transaction.keep_offer(offer.id, found.cycle.reserved(new_id(), NOW).consumed(new_id()))
-        assert await transaction.forget(NOW + timedelta(days=90), 10) == 0
-        assert await transaction.forget(NOW + timedelta(days=92), 10) == 1
-        assert set(await transaction.quotes({left.id, bought.id})) == {bought.id}

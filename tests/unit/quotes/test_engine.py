@@ -284,7 +284,7 @@ async def test_a_reserved_offer_is_left_to_its_order(digest: bytes) -> None:
         await stage.until_completed(quote)
         [offer] = stage.database.tables.offers.values()
         async with stage.database.transaction() as store:
-            await store.keep_offer(offer.id, offer.cycle.reserved(quote.id, NOW))
+            await store.keep_offer(offer, offer.cycle.reserved(quote.id, NOW))
         insurer.answer = Declined(reason="передумали")
         engine.notice(stage.database.tables.lines[lines[0].id], digest)
         await eventually(lambda: stage.database.tables.callbacks.get((lines[0].id, digest), False))
