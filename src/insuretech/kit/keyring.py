@@ -1,7 +1,8 @@
 """Encryption of personal data at rest: AES-256-GCM under a key that is named beside the ciphertext.
 
 Layout of a ciphertext: one byte of version (1), one byte with the length of the key id, the key id, 12 bytes of nonce,
-then the AES-GCM output. A ring may hold old keys for reading; only ``current`` encrypts.
+then the AES-GCM output. A ring may hold old keys for reading, and newer ones that others may use already; only
+``current`` encrypts. A running process takes up a changed file within ``TAKEN_UP`` seconds.
 """
 
 import base64
@@ -10,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 import msgspec
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from insuretech.kit.failures import Unusable
 
+TAKEN_UP = 1.0
 _VERSION = 1
 _NONCE = 12
 
@@ -42,6 +45,8 @@ class Keyring:
         if current not in keys:
             raise KeyringInvalid(f"the current key {current!r} is not among the keys")
         self._path: Path | None = None
+        self._seen = 0
+        self._looked = float("-inf")
         self._take(current, keys)
 
     def _take(self, current: str, keys: Mapping[str, bytes]) -> None:
@@ -63,6 +68,7 @@ class Keyring:
         except (KeyringInvalid, OSError, ValueError, msgspec.MsgspecError) as error:
             raise KeyringInvalid(f"The key file {path} cannot be used: {error}.") from error
         ring._path = path
+        ring._seen = path.stat().st_mtime_ns
         return ring
 
     def save(self, path: Path) -> None:
@@ -80,11 +86,26 @@ class Keyring:
 
     def with_new_key(self) -> "Keyring":
         """A ring that encrypts under a fresh key and still reads everything older."""
-        name = f"k{max(int(key.removeprefix('k')) for key in self._keys) + 1}"
-        return Keyring(name, {**self._keys, name: secrets.token_bytes(32)})
+        return self.with_coming_key().with_newest_key()
+
+    def with_coming_key(self) -> "Keyring":
+        """A ring that can read what others encrypt under a fresh key, and does not use it yet."""
+        name = f"k{_number(self.newest) + 1}"
+        return Keyring(self.current, {**self._keys, name: secrets.token_bytes(32)})
+
+    def with_newest_key(self) -> "Keyring":
+        """A ring that encrypts under the newest of its keys."""
+        return Keyring(self.newest, self._keys)
+
+    @property
+    def newest(self) -> str:
+        """The key made last, whether it is in use or not."""
+        return max(self._keys, key=_number)
 
     def encrypt(self, plaintext: bytes, context: str) -> bytes:
         """Encrypt for one place only: decrypting needs the same ``context`` (say ``orders.order:<id>``)."""
+        if monotonic() - self._looked > TAKEN_UP:
+            self._read_again()
         nonce = secrets.token_bytes(_NONCE)
         name = self.current.encode()
         header = bytes((_VERSION, len(name))) + name
@@ -106,10 +127,15 @@ class Keyring:
             raise CiphertextInvalid("the ciphertext was altered or belongs elsewhere") from error
 
     def _read_again(self) -> None:
-        """Take up keys that another process added to the file since, and encrypt under the newest from now on."""
-        if self._path is not None:
-            with suppress(OSError, ValueError, msgspec.MsgspecError):
+        """Take up what another process changed in the file since; a file that cannot be read changes nothing."""
+        self._looked = monotonic()
+        if self._path is None:
+            return
+        with suppress(OSError, ValueError, msgspec.MsgspecError):
+            changed = self._path.stat().st_mtime_ns
+            if changed != self._seen:
                 self._take(*_read(self._path))
+                self._seen = changed
 
     def key_id(self, ciphertext: bytes) -> str:
         """Which key a ciphertext was made with."""
@@ -119,6 +145,10 @@ class Keyring:
             return ciphertext[2 : 2 + ciphertext[1]].decode()
         except UnicodeDecodeError as error:
             raise CiphertextInvalid("not a ciphertext of ours") from error
+
+
+def _number(key: str) -> int:
+    return int(key.removeprefix("k"))
 
 
 def _read(path: Path) -> tuple[str, dict[str, bytes]]:
