@@ -32,15 +32,18 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class Description:
-    """The description of the marketplace as a whole; empty until it was ``read``."""
+    """The description of the marketplace as a whole; empty until it was read."""
 
     def __init__(self) -> None:
         self._read: Described | None = None
 
-    async def read(self) -> None:
-        """Read it once; raises ``DescriptionFailed``."""
-        if self._read is None:
-            self._read = await _described_elsewhere()
+    async def keep(self) -> None:
+        """Read it, and hold it as long as the process runs; the site serves before and without it.
+
+        Raises ``DescriptionFailed``.
+        """
+        self._read = await _described_elsewhere()
+        await asyncio.Event().wait()
 
     def problems(self) -> dict[str, ProblemKind]:
         """Every kind of problem; those of this process while the rest is not known."""

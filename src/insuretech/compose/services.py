@@ -9,7 +9,7 @@ from insuretech.compose.internal import corridor_answers, offer_answers, policy_
 from insuretech.compose.remote import RemoteOffers, RemotePolicies, remote_corridor
 from insuretech.compose.storage import open_storage
 from insuretech.connectors.directory import open_directory
-from insuretech.kit.platform import Platform, Service
+from insuretech.kit.platform import Background, Platform, Service
 
 _SANDBOX_LAG = 0.15  # seconds
 
@@ -56,7 +56,8 @@ def _storefront(platform: Platform) -> Service:
 
     whole = Description()
     service = build(platform, known_problems=whole.problems).service
-    return replace(_serving(service, whole.routes()), on_start=[*service.on_start, whole.read])
+    reading = Background("storefront.description", whole.keep)
+    return replace(_serving(service, whole.routes()), background=[*service.background, reading])
 
 
 def _sandbox(platform: Platform) -> Service:

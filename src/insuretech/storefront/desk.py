@@ -32,7 +32,7 @@ class Desk:
     _seen: list[ProductSummary] = field(default_factory=list)
 
     def visit(self, request: Request[Any, Any, Any]) -> Visit:
-        return visit_of(request, self.keyring)
+        return visit_of(request, self.keyring, self.public_url)
 
     def today(self) -> date:
         """The date a contract made now would carry."""

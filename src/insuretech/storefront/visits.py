@@ -58,6 +58,8 @@ class Visit:
     language: Language
     wording: Wording
     theme: str
+    secure: bool = False
+    """Whether visitors come by https, be it only as far as the load balancer."""
     cookies: list[Cookie] = field(default_factory=list)
 
     @property
@@ -76,7 +78,7 @@ class Visit:
 
     def keep(self, name: str, value: str, age: int | None = None) -> None:
         """Let the browser keep a value, or forget it when the value is empty."""
-        secure = self.request.url.scheme == "https"
+        secure = self.secure
         age = age if value else 0
         self.cookies.append(
             Cookie(key=name, value=value, path="/", max_age=age, httponly=True, samesite="lax", secure=secure)
@@ -192,12 +194,16 @@ class Form:
         return [name for name, _ in self._fields]
 
 
-def visit_of(request: Request[Any, Any, Any], keyring: Keyring) -> Visit:
-    """Read who is visiting: language by cookie or browser, colours by cookie."""
+def visit_of(request: Request[Any, Any, Any], keyring: Keyring, public_url: str = "") -> Visit:
+    """Read who is visiting: language by cookie or browser, colours by cookie.
+
+    ``public_url`` is where they come, when that is known; else it is taken to be the address of the request.
+    """
     cookie = request.cookies.get("lang")
     language = choose_language(cookie if cookie in LANGUAGES else None, request.headers.get("accept-language", ""))
     theme = request.cookies.get("theme", "")
-    return Visit(request, keyring, language, WORDINGS[language], theme if theme in THEMES else "")
+    secure = (public_url or str(request.url)).startswith("https:")
+    return Visit(request, keyring, language, WORDINGS[language], theme if theme in THEMES else "", secure)
 
 
 def _text_of(data: bytes) -> str:
