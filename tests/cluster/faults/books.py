@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -23,6 +24,7 @@ class OurOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order with its money and its policies; amounts in roubles. ``captured`` etc. are sums over its payments.
 
     ``documents`` and ``lines`` count rows by state and by kind; ``settled`` is what settlement says was collected.
+    ``earlier``: placed before the history begins, so that nobody in it has asked for it.
     """
 
     id: str
@@ -39,6 +41,7 @@ class OurOrder(msgspec.Struct, frozen=True, kw_only=True):
     documents: Mapping[str, int] = {}
     lines: Mapping[str, int] = {}
     settled: Decimal = Decimal()
+    earlier: bool = False
 
 
 class TheirPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +86,16 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     has_settlement: bool = True
 
 
-async def read_books(rows: Rows, sandbox: Mapping[str, Any], folder: Path) -> Books:
-    """Both sides' books as they stand; ``sandbox`` is what ``GET /sandbox/api/books`` told."""
+async def read_books(rows: Rows, sandbox: Mapping[str, Any], folder: Path, since: float) -> Books:
+    """Both sides' books as they stand; ``sandbox`` is what ``GET /sandbox/api/books`` told.
+
+    ``since``: when the history begins, seconds since the epoch.
+    """
     reactions = all_reactions(folder)
     schemas = sorted({reaction.database.service for reaction in reactions} | {"catalogue", "quotes", "orders"})
     with_lines = "settlement" in schemas
     return Books(
-        orders=tuple(await _orders(rows, with_lines=with_lines)),
+        orders=tuple(await _orders(rows, since, with_lines=with_lines)),
         policies=tuple(
             TheirPolicy(
                 reference=one["reference"],
@@ -110,7 +116,9 @@ async def read_books(rows: Rows, sandbox: Mapping[str, Any], folder: Path) -> Bo
         events=tuple(await _effects(rows, reactions)),
         buried=tuple([line async for line in _buried(rows, schemas)]),
         waiting=tuple(await still_moving(rows, schemas)),
-        quotes=frozenset(str(row["id"]) for row in await rows("select id from quotes.quotes")),
+        quotes=frozenset(
+            str(row["id"]) for row in await rows("select id from quotes.quotes") if made_at(row["id"]) >= since
+        ),
         has_settlement=with_lines,
     )
 
@@ -120,6 +128,11 @@ def all_reactions(folder: Path) -> list[Reaction]:
     settings = Settings(home=folder / "nothing")
     wired = build(settings, make_url("postgresql+asyncpg://nobody@localhost/nothing"), Keyring.generate())
     return list(wired.reactions)
+
+
+def made_at(identifier: UUID) -> float:
+    """When a UUIDv7 was made, seconds since the epoch (RFC 9562: its first 48 bits are milliseconds)."""
+    return (identifier.int >> 80) / 1000
 
 
 async def still_moving(rows: Rows, schemas: Iterable[str]) -> list[str]:
@@ -138,7 +151,7 @@ async def still_moving(rows: Rows, schemas: Iterable[str]) -> list[str]:
     return found
 
 
-async def _orders(rows: Rows, *, with_lines: bool) -> list[OurOrder]:
+async def _orders(rows: Rows, since: float, *, with_lines: bool) -> list[OurOrder]:
     found = await rows(
         """
         select o.id, o.status, o.insurer, o.offer_id, o.quote_id, o.premium,
@@ -174,6 +187,7 @@ async def _orders(rows: Rows, *, with_lines: bool) -> list[OurOrder]:
             documents=documents.get(str(row["id"]), {}),
             lines=lines.get(str(row["id"]), {}),
             settled=settled.get(str(row["id"]), Decimal()),
+            earlier=made_at(row["id"]) < since,
         )
         for row in found
     ]

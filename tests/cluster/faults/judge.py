@@ -138,7 +138,7 @@ def _orders_of_offers(calls: Iterable[Call], books: Books) -> Iterator[Violation
     for call in calls:
         if call.operation == "order":
             asked[call.told["offer_id"]][call.key] = call.belief
-    found = Counter(order.offer_id for order in books.orders)
+    found = Counter(order.offer_id for order in books.orders if not order.earlier)
     for offer, count in found.items():
         possible = sum(belief != "refused" for belief in asked[offer].values())
         if count > possible:

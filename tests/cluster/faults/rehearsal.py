@@ -64,6 +64,7 @@ class Rehearsal:
     folder: Path
     rates: Rates
     felt: list[Felt] = field(default_factory=list)
+    began: float = field(default_factory=time)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -165,7 +166,7 @@ class Rehearsal:
     async def _books(self) -> Books:
         async with httpx.AsyncClient(base_url=self.control.public_url, timeout=60, trust_env=False) as http:
             sandbox = (await http.get("/sandbox/api/books")).raise_for_status().json()
-        return await read_books(self.rows, sandbox, self.folder)
+        return await read_books(self.rows, sandbox, self.folder, self.began)
 
     async def rows(self, statement: str) -> list[asyncpg.Record]:
         """What a statement gives, asked as the administrator."""
