@@ -23,6 +23,7 @@ from litestar.types import (
 from insuretech import __version__
 from insuretech.kit.bodies import JsonBodies, RequestGuard
 from insuretech.kit.heads import answer_head
+from insuretech.kit.positions import Positions
 from insuretech.kit.settings import Settings
 from insuretech.kit.web import UNCOMPRESSED, problem_handler
 
@@ -51,6 +52,7 @@ def application(
         middleware=[
             DefineMiddleware(RequestGuard, size=settings.body_limit, seconds=settings.body_time_limit),
             JsonBodies,
+            Positions,
         ],
         compression_config=CompressionConfig(
             backend="gzip", gzip_compress_level=5, minimum_size=1024, exclude_opt_key=UNCOMPRESSED

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from insuretech.kit.db import Database
 from insuretech.kit.events import Envelope, Event
 from insuretech.kit.ids import new_id
+from insuretech.kit.positions import note_written
 from insuretech.kit.tracing import current_trace_id
 
 
@@ -104,9 +105,11 @@ class Outbox:
 
 def outbox_row(event: Event, occurred_at: datetime) -> dict[str, Any]:
     """An event as a row of an outbox, for those who write it within a statement of their own."""
+    event_id, kind = new_id(), event.type_name()
+    note_written(kind, event_id)
     return {
-        "id": new_id(),
-        "type": event.type_name(),
+        "id": event_id,
+        "type": kind,
         "topic": event.topic,
         "key": event.key,
         "occurred_at": occurred_at,

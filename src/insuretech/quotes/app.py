@@ -8,6 +8,7 @@ import structlog
 
 from insuretech.contracts.insurers import InsurerDirectory
 from insuretech.contracts.tariffs import CorridorSource
+from insuretech.kit.catching_up import CatchingUp
 from insuretech.kit.clock import Clock
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.quotes.commands import QuoteDesk
@@ -61,7 +62,8 @@ def build(
         quote_ttl=platform.settings.quote_ttl,
         begun=histories.begin,
     )
-    reactions = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
+    handlers = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
+    reactions = handlers.all(database, messaging)
     service = Service(
         name="quotes",
         routes=[
@@ -72,9 +74,10 @@ def build(
                 views=views,
                 streams=streams,
                 clock=platform.clock,
+                catching_up=CatchingUp(database, messaging, reactions, platform.clock),
             )
         ],
-        reactions=reactions.all(database, messaging),
+        reactions=reactions,
         background=[
             Background("quotes.engine", engine.run),
             Background("quotes.streams", streams.run),

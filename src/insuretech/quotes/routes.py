@@ -12,9 +12,11 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from insuretech.contracts.text import Language, preferred_language
+from insuretech.kit.catching_up import CatchingUp
 from insuretech.kit.clock import Clock
 from insuretech.kit.idempotency import checked_key
 from insuretech.kit.ids import buyer_of
+from insuretech.kit.positions import DESCRIPTION, GIVEN_HEADERS, HEADER
 from insuretech.kit.problems import NotFound, responses
 from insuretech.kit.web import UNCOMPRESSED, bearer_token
 from insuretech.quotes.commands import QuoteCreated, QuoteDesk, Submission
@@ -53,6 +55,7 @@ class LiveEvent(msgspec.Struct):
         "is told only here. Idempotency-Key is optional: with it, a repeated request gets the first answer again."
     ),
     tags=["quotes"],
+    response_headers=GIVEN_HEADERS,
     responses=responses(409, 413, 415, 422),
 )
 async def submit_quote(
@@ -87,8 +90,12 @@ async def show_quote(
     queries: NamedDependency[QuoteQueries],
     views: NamedDependency[Views],
     clock: NamedDependency[Clock],
+    catching_up: NamedDependency[CatchingUp],
+    *,
+    position: Annotated[str | None, HeaderParameter(name=HEADER, description=DESCRIPTION)] = None,
 ) -> Response[QuoteView]:
     """Show a quote to whoever holds its token."""
+    await catching_up.with_position(position)
     state = await queries.state(quote_id, _owner(bearer_token(request)), clock.now())
     if state is None:
         raise NotFound
@@ -172,6 +179,7 @@ def quotes_router(
     views: Views,
     streams: QuoteStreams,
     clock: Clock,
+    catching_up: CatchingUp,
 ) -> Router:
     """The service's part of the API."""
     given = {
@@ -181,6 +189,7 @@ def quotes_router(
         "views": views,
         "streams": streams,
         "clock": clock,
+        "catching_up": catching_up,
     }
     return Router(
         path="/",
