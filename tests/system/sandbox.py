@@ -1,5 +1,6 @@
 """The outside world as a test wants it: every insurer's mood and the payment provider's, and their books."""
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,9 +38,8 @@ class Sandbox:
 
     async def calm(self) -> None:
         """Everybody at their best."""
-        for insurer in await self.insurers():
-            await self.behave(insurer)
-        await self.provider()
+        everybody = [self.behave(insurer) for insurer in await self.insurers()]
+        await asyncio.gather(self.provider(), *everybody)
 
     async def put(self, path: str, mood: Json) -> None:
         wanted(200, await self.http.put(path, json=mood))
