@@ -26,6 +26,7 @@ from insuretech.kit.events import Envelope
 from insuretech.kit.kafka import Kafka
 from insuretech.kit.kafka_producer import LARGEST_EVENT, EventProducer, NotSent
 from insuretech.kit.messaging import MessagingTables
+from insuretech.kit.outbox_floor import OutboxFloor
 from insuretech.kit.ranges import next_step
 from insuretech.kit.relay_statements import RANGES, RelayStatements
 
@@ -75,6 +76,7 @@ class KafkaRelay:
         self._service = database.service
         self._kafka = kafka
         self._sql = RelayStatements(tables)
+        self._floor = OutboxFloor(tables.outbox)
         self._interval = interval
         self._batch = batch
         self._stale_after = stale_after
@@ -179,7 +181,9 @@ class KafkaRelay:
         if not idle:
             return False
         limit = self._batch * len(idle)
-        rows = await self._ask(connection, self._sql.waiting, idle, limit)
+        if self._floor.is_due(asyncio.get_running_loop().time()):
+            self._floor.learn((await self._ask(connection, self._floor.sql))[0])
+        rows = await self._ask(connection, self._sql.waiting, idle, limit, self._floor.value)
         waiting: defaultdict[int, list[Envelope]] = defaultdict(list)
         for row in rows:
             waiting[row["range"]].append(_envelope(row))

@@ -24,6 +24,7 @@ from insuretech.kit.db import Connection, Database, own_connection
 from insuretech.kit.events import Envelope, Event
 from insuretech.kit.ids import new_id
 from insuretech.kit.messaging import MessagingTables, Reaction, first_receipt, first_receipts
+from insuretech.kit.outbox_floor import OutboxFloor
 from insuretech.kit.tracing import continue_trace
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class LocalRelay:
     ) -> None:
         self._database = database
         self._next, self._published = _statements(tables.outbox)
+        self._floor = OutboxFloor(tables.outbox)
         self._attempts = attempts
         self._interval = interval
         self._backoff = backoff
@@ -128,7 +130,10 @@ class LocalRelay:
 
     async def _waiting(self) -> list[Envelope]:
         async with self._database.reading() as connection:
-            rows = (await connection.execute(self._next, {"busy": list(self._busy)})).mappings().all()
+            if self._floor.is_due(asyncio.get_running_loop().time()):
+                self._floor.learn((await connection.execute(sa.text(self._floor.sql))).mappings().one())
+            values = {"busy": list(self._busy), "floor": self._floor.value}
+            rows = (await connection.execute(self._next, values)).mappings().all()
         return [Envelope(**{**row, "payload": msgspec.Raw(row["payload"])}) for row in rows]
 
     async def _deliver_key(self, envelopes: list[Envelope]) -> None:
@@ -151,12 +156,12 @@ class LocalRelay:
 
 
 def _statements(outbox: sa.Table) -> tuple[sa.Select[Any], sa.Update]:
-    """What waits of other keys than the ``busy`` ones, and that ``ids`` have been delivered; made once."""
-    busy = sa.bindparam("busy", type_=pg.ARRAY(sa.Text))
+    """What waits from the ``floor`` on of other keys than the ``busy`` ones, and that ``ids`` have been delivered."""
+    busy, floor = sa.bindparam("busy", type_=pg.ARRAY(sa.Text)), sa.bindparam("floor", type_=sa.BigInteger)
     ids = sa.bindparam("ids", type_=pg.ARRAY(pg.UUID(as_uuid=True)))
     waiting = (
         sa.select(*(outbox.c[name] for name in Envelope.__struct_fields__))
-        .where(outbox.c.published_at.is_(None), outbox.c.key != sa.all_(busy))
+        .where(outbox.c.published_at.is_(None), outbox.c.position >= floor, outbox.c.key != sa.all_(busy))
         .order_by(outbox.c.position)
         .limit(_BATCH)
     )

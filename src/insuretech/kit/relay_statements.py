@@ -35,7 +35,7 @@ class RelayStatements:
         """  # noqa: S608 - a number of ours
         self.waiting = f"""
             select {columns}, {_RANGE} as range from {outbox}
-            where published_at is null and {_RANGE} = any($1::integer[]) order by position limit $2
+            where published_at is null and position >= $3 and {_RANGE} = any($1::integer[]) order by position limit $2
         """  # noqa: S608 - names of ours
         self.mark = f"update {outbox} set published_at = now() where id = any($1::uuid[])"  # noqa: S608 - a name of ours
         self.bury = f"""
