@@ -138,18 +138,20 @@ class QuoteDesk:
         now = self.clock.now()
         scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
         async with self.transaction() as store:
-            if scope and (stored := await store.begin_request(scope, submission.body, now)):
-                plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))
-                return msgspec.json.decode(plain, type=QuoteCreated)
+            if scope and (stored := await store.answer(scope, submission.body)):
+                return self._given_before(scope, stored)
             product = await store.product_on_sale(submission.product)
-            if product is None:
-                raise ProductNotSold
-            answers, cover = _checked(product, submission, legal_date(now))
-            limits = await self._limits(product, answers, legal_date(now), submission.language)
-            token = new_secret()
-            quote = self._quote(product, answers, cover, limits, buyer_of(token), now)
-            claimed = self.engine.has_room()
-            lines = self._lines(product, quote, claimed=claimed)
+        if product is None:
+            raise ProductNotSold
+        answers, cover = _checked(product, submission, legal_date(now))
+        limits = await self._limits(product, answers, legal_date(now), submission.language)
+        token = new_secret()
+        quote = self._quote(product, answers, cover, limits, buyer_of(token), now)
+        claimed = self.engine.has_room()
+        lines = self._lines(product, quote, claimed=claimed)
+        async with self.transaction() as store:
+            if scope and (stored := await store.begin_request(scope, submission.body, now)):
+                return self._given_before(scope, stored)
             await store.add_quote(quote, lines, self.engine.id if claimed else None)
             await store.publish([_submitted(quote, lines)], now)
             events = [] if lines else await end_lines(store, quote, [], now)
@@ -164,7 +166,12 @@ class QuoteDesk:
             self.engine.begin(quote, lines, answers, fresh=True)
         return created
 
+    def _given_before(self, scope: Scope, stored: StoredAnswer) -> QuoteCreated:
+        plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))
+        return msgspec.json.decode(plain, type=QuoteCreated)
+
     async def _limits(self, product: KnownProduct, answers: Answers, today: date, language: Language) -> Limits | None:
+        """The legal corridor; catalogue may be asked over the network, so no transaction is open meanwhile."""
         if product.definition.code != OSAGO:
             return None
         try:

@@ -137,6 +137,10 @@ class Store(Protocol):
 
     async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None: ...
 
+    async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
+        """The answer under a key, which is not claimed by asking; raises what ``begin_request`` does."""
+        ...
+
     async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None: ...
 
     # products

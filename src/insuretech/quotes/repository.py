@@ -126,6 +126,9 @@ class QuoteStore:
     async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None:
         return await _KEYS.begin(self._connection, scope, body, now)
 
+    async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
+        return await _KEYS.answer(self._connection, scope, body)
+
     async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None:
         await _KEYS.finish(self._connection, scope, answer)
 

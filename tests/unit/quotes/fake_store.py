@@ -84,6 +84,12 @@ class FakeStore:
             raise IdempotencyKeyReused
         return answer
 
+    async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
+        mark, answer = self.tables.requests.get(scope, (fingerprint(body), None))
+        if mark != fingerprint(body):
+            raise IdempotencyKeyReused
+        return answer
+
     async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None:
         self.tables.requests[scope] = (self.tables.requests[scope][0], answer)
 
