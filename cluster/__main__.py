@@ -9,12 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster import parts, supervisor
+from cluster import parts
 from cluster.control import DEAD, FROZEN, HEALTHY, Control
+from cluster.down import down as take_down
 from cluster.fetching import Reporter
 from cluster.ports import Ports
+from cluster.stages import ClusterFailed
+from cluster.supervisor import Supervisor
 from cluster.top import Screen
-from cluster.whole import Cluster, ClusterFailed
+from cluster.whole import Cluster
 from insuretech.cli.output import AsJson, print_json
 from insuretech.kit.failures import Unusable
 
@@ -51,13 +54,14 @@ def up(
     reporter = Reporter(_console())
     installed = parts.install(reporter)
     known = dict(_pair(setting) for setting in settings or ())
-    supervisor.up(Cluster(folder.absolute(), Ports(port), installed, known), reporter, _announce)
+    cluster = Cluster(folder.absolute(), Ports(port), installed, known)
+    Supervisor(cluster, reporter).run(lambda: _announce(cluster))
 
 
 @app.command()
 def down(folder: Folder = HOME) -> None:
     """Stop it, from another terminal or after its end by force, and leave nothing but its data."""
-    if not supervisor.down(folder.absolute(), Reporter(_console())):
+    if not take_down(folder.absolute(), Reporter(_console())):
         _console().print(f"No cluster runs in {folder}.", highlight=False)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from cluster import probes
 from cluster.part import controller_of
 from cluster.processes import POLL, ProcessFailed, Program, descendants, memory
-from cluster.whole import Cluster, ClusterFailed
+from cluster.stages import ClusterFailed
+from cluster.whole import Cluster
 
 _HEALTH_LIMIT = 1.0  # seconds for one probe
 HEALTHY, STARTING, FROZEN, DEAD = "healthy", "unhealthy", "frozen", "dead"

@@ -1,7 +1,7 @@
 """One kind of server alone, as tests need it: started on free ports, stopped at the end of the block."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,12 +123,11 @@ def run_garage(installed: parts.Installed, folder: Path) -> Iterator[RunningGara
         yield RunningGarage(processes, programs, urls, cluster.keys.access_key, cluster.keys.secret_key, cluster)
 
 
-def until_brokers(bootstrap: str, count: int, limit: float = 60.0, tick: Callable[[], None] = lambda: None) -> None:
+def until_brokers(bootstrap: str, count: int, limit: float = 60.0) -> None:
     """Return when so many brokers take part in the cluster."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     until = time.monotonic() + limit
     while True:
-        tick()
         try:
             if len(admin.list_topics(timeout=5).brokers) >= count:
                 return

@@ -10,39 +10,52 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
-from cluster import parts
 from cluster.fetching import Reporter
-from cluster.processes import ProcessFailed
-from cluster.whole import Cluster, ClusterFailed
+from cluster.processes import Processes, Program
+from cluster.stages import ClusterFailed, Stage
 from insuretech.kit.failures import Unusable
 
 _WATCH = 0.2  # seconds between looks at the children
-_ROUTES_LIMIT = 30.0  # seconds until the load balancer has seen that services are ready
 _ORDER_LIMIT = 65536  # bytes
+
+
+class Supervised(Protocol):
+    """What a supervisor has to know of a cluster."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def processes(self) -> Processes: ...
+    @property
+    def control_socket(self) -> Path: ...
+    @property
+    def stages(self) -> Sequence[Stage]: ...
+    def program(self, name: str) -> Program: ...
+    def prepare(self) -> None: ...
+    def clear(self) -> None: ...
 
 
 class Supervisor:
     """One run of a cluster, from the first process to the last."""
 
-    def __init__(self, cluster: Cluster, reporter: Reporter) -> None:
+    def __init__(self, cluster: Supervised, reporter: Reporter) -> None:
         self.cluster = cluster
         self.processes = cluster.processes
         self._reporter = reporter
         self._dead: set[str] = set()
 
-    def run(self, announce: Callable[[Cluster], None]) -> None:
+    def run(self, announce: Callable[[], None]) -> None:
         """Up, until SIGINT, SIGTERM or SIGHUP, and down again; must run in the main thread."""
-        with _alone(self.cluster.folder), _interruptible():
+        with alone(self.cluster.folder), _interruptible():
             try:
                 self._bring_up()
                 with self._orders() as listener:
-                    announce(self.cluster)
+                    announce()
                     self._watch(listener)
             except KeyboardInterrupt:
                 pass
@@ -53,31 +66,14 @@ class Supervisor:
     # ------------------------------------------------------------ up
 
     def _bring_up(self) -> None:
-        cluster, step = self.cluster, self._reporter.step
-        with step("Preparing folders and settings"):
-            cluster.prepare()
-        with step("Starting PostgreSQL, S3, Redis, Kafka, HAProxy", len(cluster.servers) + 1) as advance:
-            servers = [*cluster.servers, cluster.proxy.program()]
-            for program in servers:
-                self.processes.start(program)
-            self.processes.wait_healthy(servers, advance)
-            cluster.form()
-        with step("Preparing schemas, keys, topics and products"):
-            for words in (("migrate",), ("keys", "create"), ("topics", "apply"), ("products", "load")):
-                cluster.run_command(*words)
-        services = cluster.services.programs()
-        with step("Starting services", len(services)) as advance:
-            for program in services:
-                self.processes.start(program)
-            self.processes.wait_healthy(services, advance)
-            self._until_routed()
-
-    def _until_routed(self) -> None:
-        until = monotonic() + _ROUTES_LIMIT
-        while not self.cluster.healthy():
-            if monotonic() > until:
-                raise ProcessFailed(f"{self.cluster.public_url}/healthz/ready does not answer; see the log of haproxy.")
-            sleep(_WATCH)
+        with self._reporter.step("Preparing folders and settings"):
+            self.cluster.prepare()
+        for stage in self.cluster.stages:
+            with self._reporter.step(stage.title, len(stage.programs) or None) as advance:
+                for program in stage.programs:
+                    self.processes.start(program)
+                self.processes.wait_healthy(stage.programs, advance)
+                stage.then()
 
     # ------------------------------------------------------------ running
 
@@ -122,7 +118,8 @@ class Supervisor:
         return {"started": names}
 
     def _tell_of_deaths(self) -> None:
-        dead = {program.name for program in self.cluster.programs if not self.processes.alive(program.name)}
+        programs = [program for stage in self.cluster.stages for program in stage.programs]
+        dead = {program.name for program in programs if not self.processes.alive(program.name)}
         for name in sorted(dead - self._dead):
             self._reporter.console.print(f"{name} has ended; its log is {self.processes.log(name)}", highlight=False)
         for name in sorted(self._dead - dead):
@@ -132,44 +129,18 @@ class Supervisor:
     # ------------------------------------------------------------ down
 
     def _take_down(self) -> None:
-        """Services first, as they finish what they do with the help of all others; then the way in; then the rest."""
+        """Backwards: services first, as they finish what they do with the help of all others."""
         if not self.processes.names():
             self.cluster.clear()
             return
+        stubborn = []
         with self._reporter.step("Stopping"):
-            stubborn = self.processes.stop(self.cluster.services.programs())
-            stubborn += self.processes.stop([self.cluster.proxy.program()])
-            stubborn += self.processes.stop(self.cluster.servers)
+            for stage in reversed(self.cluster.stages):
+                stubborn += self.processes.stop(stage.programs)
             self.processes.end_leftovers()
             self.cluster.clear()
         if stubborn:
             self._reporter.console.print(f"Had to be killed: {', '.join(stubborn)}", highlight=False)
-
-
-def up(cluster: Cluster, reporter: Reporter, announce: Callable[[Cluster], None]) -> None:
-    """Bring up and run until told to stop."""
-    Supervisor(cluster, reporter).run(announce)
-
-
-def down(folder: Path, reporter: Reporter) -> bool:
-    """Stop the cluster of a folder, whoever runs it, and clear away what a killed one left; whether there was any."""
-    holder = supervisor_of(folder)
-    if holder is not None:
-        with reporter.step("Stopping"), suppress(ProcessLookupError):
-            os.kill(holder, signal.SIGTERM)
-            while supervisor_of(folder) == holder:
-                sleep(_WATCH)
-        return True
-    if not folder.exists():
-        return False
-    with _alone(folder):
-        try:
-            cluster = Cluster.opened(folder)
-        except (ClusterFailed, parts.PartMissing):
-            return False
-        cluster.processes.end_leftovers()
-        cluster.clear()
-    return True
 
 
 def supervisor_of(folder: Path) -> int | None:
@@ -186,7 +157,7 @@ def supervisor_of(folder: Path) -> int | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the folder for as long as this process lives; the kernel lets go even after SIGKILL."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+", encoding="ascii") as lock:

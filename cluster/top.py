@@ -68,7 +68,9 @@ class Screen(App[None]):
         self.call_from_thread(self.show, snapshot)
 
     def show(self, snapshot: Snapshot) -> None:
-        """Put a snapshot on the screen; the cursor stays on its process."""
+        """Put a snapshot on the screen; the cursor stays on its process. One that comes after the end shows nothing."""
+        if not self.query(DataTable):
+            return
         self.query_one("#summary", Static).update(summary(snapshot))
         table = self._table
         for row in snapshot.rows:

@@ -4,7 +4,8 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,16 +19,13 @@ from cluster.haproxy import Proxy
 from cluster.kafka import Kafka
 from cluster.part import until_brokers
 from cluster.ports import Ports, require_free
-from cluster.processes import Processes, ProcessFailed, Program
+from cluster.processes import POLL, Processes, ProcessFailed, Program
 from cluster.redis import RedisCluster
 from cluster.services import Services, make_secrets
-from insuretech.kit.failures import Unusable
+from cluster.stages import ClusterFailed, Stage
 
 _COMMAND_LIMIT = 180.0  # seconds for one of our commands
-
-
-class ClusterFailed(Unusable):
-    """The cluster cannot be brought up or is not there; the message is one sentence for a person."""
+_ROUTES_LIMIT = 30.0
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -124,8 +122,18 @@ class Cluster:
         ]
 
     @cached_property
+    def stages(self) -> list[Stage]:
+        """From nothing to ready; it stops in the opposite order."""
+        return [
+            Stage("Starting PostgreSQL, S3, Redis and Kafka", self.servers, self._form),
+            Stage("Starting HAProxy", [self.proxy.program()]),
+            Stage("Preparing schemas, keys, topics and products", [], self._fill),
+            Stage("Starting services", self.services.programs(), self._until_routed),
+        ]
+
+    @cached_property
     def programs(self) -> list[Program]:
-        return [*self.servers, self.proxy.program(), *self.services.programs()]
+        return [program for stage in self.stages for program in stage.programs]
 
     def program(self, name: str) -> Program:
         for one in self.programs:
@@ -149,11 +157,24 @@ class Cluster:
         for part in (self.redis, self.kafka, self.proxy):
             part.prepare()
 
-    def form(self, tick: Callable[[], None] = lambda: None) -> None:
+    def _form(self) -> None:
         """Let the started nodes of each kind become one."""
         self.garage.form()
         self.redis.form()
-        until_brokers(self.kafka.bootstrap, self.kafka.brokers, tick=tick)
+        until_brokers(self.kafka.bootstrap, self.kafka.brokers)
+
+    def _fill(self) -> None:
+        """What has to be there before the first service starts."""
+        for words in (("migrate",), ("keys", "create"), ("topics", "apply"), ("products", "load")):
+            self.run_command(*words)
+
+    def _until_routed(self) -> None:
+        """Return when the load balancer has seen that services are ready."""
+        until = time.monotonic() + _ROUTES_LIMIT
+        while not self.healthy():
+            if time.monotonic() > until:
+                raise ProcessFailed(f"{self.public_url}/healthz/ready does not answer; see the log of haproxy.")
+            time.sleep(POLL)
 
     def run_command(self, *words: str) -> None:
         """One of our own commands, such as ``migrate``, in the surroundings of the services."""

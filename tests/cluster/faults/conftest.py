@@ -12,7 +12,7 @@ import pytest
 
 from cluster import ports
 from cluster.control import Control
-from cluster.whole import ClusterFailed
+from cluster.stages import ClusterFailed
 from tests.cluster.faults.rehearsal import ROOT, SETTINGS
 
 _START_LIMIT = 300.0
