@@ -15,7 +15,9 @@ from insuretech.cli import (
     partitions,
     products,
     projections,
+    reconciliation,
     sandbox,
+    staff,
     topics,
 )
 from insuretech.cli.serve import migrate, serve
@@ -39,6 +41,8 @@ app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(projections.commands, name="projections")
 app.add_typer(documents.commands, name="documents")
 app.add_typer(keys.commands, name="keys")
+app.add_typer(reconciliation.commands, name="reconciliation")
+app.add_typer(staff.commands, name="staff")
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(contracts.commands, name="contracts")
 app.add_typer(topics.commands, name="topics")

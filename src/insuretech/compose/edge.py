@@ -29,7 +29,7 @@ from insuretech.kit.web import UNCOMPRESSED, problem_handler
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 FailureHandler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
-_FOR_PROGRAMS = ("/api/", "/partner/", "/sandbox/api/", "/schema", "/healthz", "/metrics")
+_FOR_PROGRAMS = ("/api/", "/staff/api/", "/partner/", "/sandbox/api/", "/schema", "/healthz", "/metrics")
 
 
 def application(

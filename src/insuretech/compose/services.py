@@ -47,7 +47,7 @@ def _documents(platform: Platform) -> Service:
 def _settlement(platform: Platform) -> Service:
     from insuretech.settlement.app import build
 
-    return build(platform).service
+    return build(platform, insurers=open_directory(platform), storage=open_storage(platform.settings)).service
 
 
 def _storefront(platform: Platform) -> Service:

@@ -155,7 +155,7 @@ def _wire(platform: Platform, transport: httpx.AsyncBaseTransport) -> tuple[Cata
     quotes = build_quotes(platform, insurers=insurers, corridor=catalogue.corridor)
     orders = build_orders(platform, insurers=insurers, offers=quotes.offers)
     documents = build_documents(platform, policies=orders.policies, storage=open_storage(platform.settings))
-    settlement = build_settlement(platform)
+    settlement = build_settlement(platform, insurers=insurers, storage=open_storage(platform.settings))
     storefront = build_storefront(platform, marketplace_transport=transport)
     built = [one.service for one in (catalogue, quotes, orders, documents, settlement, storefront)]
     if platform.settings.sandbox_enabled:

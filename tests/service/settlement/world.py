@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from insuretech.connectors.directory import open_directory
 from insuretech.contracts.events import EVENTS, PaymentCaptured, PaymentRefunded, PolicyCancelled, PolicyIssued
 from insuretech.contracts.money import Money
 from insuretech.kit.clock import FixedClock
@@ -42,7 +43,7 @@ class World:
         self.keyring = Keyring.generate()
         self.settings = settings or Settings(home=home, public_url="https://example.org")
         self.platform = Platform(self.settings, self.clock, self.keyring, http, LiveHub(), lambda _: self.database)
-        self.settlement: Settlement = build(self.platform)
+        self.settlement: Settlement = build(self.platform, insurers=open_directory(self.platform))
 
     async def hear(self, event: Event, at: datetime = IN_OCTOBER, event_id: UUID | None = None) -> bool:
         """Let the service handle an event once; False when it could not."""

@@ -1,0 +1,1 @@
+"""Pages and API for the people who settle: everything under ``/staff``."""
