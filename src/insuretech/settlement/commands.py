@@ -25,6 +25,7 @@ from insuretech.settlement.domain import (
     TaskState,
     Terms,
     business_month,
+    filed,
     line_of,
     next_month,
     of_policy,
@@ -73,20 +74,18 @@ class Bookkeeping:
         """Turn an event into its line; whatever the order of an order's events, the lines come out the same."""
         await store.lock_order(event.order_id)
         line = line_of(event, line_id=new_id(), event_id=envelope.id, occurred_at=envelope.occurred_at)
-        if line.kind is LineKind.POLICY_ISSUED:
-            await self._record_policy(store, rated(line, line, self._terms(line)))
+        policy = line if line.kind is LineKind.POLICY_ISSUED else await store.policy_line(event.order_id)
+        if policy is None or policy.insurer is None:
+            await store.add(line)
             return
-        policy = await store.policy_line(event.order_id)
-        await store.add(line if policy is None else self._completed(line, policy))
+        last = await store.last_closed(policy.insurer)
+        if await store.add(self._completed(line, policy, last)) and policy is line:
+            for waiting in await store.lines_without_policy(event.order_id):
+                await store.complete(self._completed(waiting, policy, last))
 
-    async def _record_policy(self, store: LineStore, policy: Line) -> None:
-        if await store.add(policy):
-            for line in await store.lines_without_policy(policy.order_id):
-                await store.complete(self._completed(line, policy))
-
-    def _completed(self, line: Line, policy: Line) -> Line:
+    def _completed(self, line: Line, policy: Line, last_closed: date | None) -> Line:
         """The terms of the day of conclusion hold for all that follows."""
-        return rated(of_policy(line, policy), policy, self._terms(policy))
+        return filed(rated(of_policy(line, policy), policy, self._terms(policy)), last_closed)
 
     def _terms(self, policy: Line) -> Terms | None:
         if policy.insurer is None or policy.product is None:
@@ -95,14 +94,19 @@ class Bookkeeping:
 
     # ------------------------------------------------------------ closing
 
-    async def close(self, insurer: str, month: date) -> Register | None:
-        """Close a month for an insurer; the register there is, when it was closed before; None without any line.
+    async def close(self, insurer: str, month: date) -> list[Register]:
+        """Close a month for an insurer, and first those before it that are still open.
 
-        Raises ``MonthNotOver``, ``MonthPassed`` or ``AgreementMissing``.
+        Gives the registers in the order of their months; that of ``month`` also when it was closed before. There is
+        none for a month without lines. Raises ``MonthNotOver``, ``MonthPassed`` or ``AgreementMissing``.
         """
         now = self.clock.now()
         if business_month(now) <= month:
             raise MonthNotOver(f"The month {month:%Y-%m} is not over in Moscow.")
+        before = [await self._close(insurer, one, now) for one in await self.books.open_months(insurer, month)]
+        return [register for register in (*before, await self._close(insurer, month, now)) if register is not None]
+
+    async def _close(self, insurer: str, month: date, now: datetime) -> Register | None:
         async with self.books.transaction() as store:
             await store.lock_insurer(insurer)
             known = await store.register(insurer, month)
@@ -110,9 +114,9 @@ class Bookkeeping:
                 return known
             last = await store.last_closed(insurer)
             if last is not None and last > month:
-                raise MonthPassed(f"For {insurer} {last:%Y-%m} is closed; what was open of {month:%Y-%m} is in there.")
+                raise MonthPassed(f"For {insurer} {last:%Y-%m} is closed; what came of {month:%Y-%m} since is later.")
             await self._rate_rest(store, insurer, month)
-            register = await self._close(store, insurer, month, now)
+            register = await self._sum_up(store, insurer, month, now)
         if register is not None:
             self.closed()
             log.info("register.closed", number=register.number, lines=register.lines)
@@ -123,11 +127,9 @@ class Bookkeeping:
         registers = []
         for insurer in await self.books.insurers_due(month):
             try:
-                register = await self.close(insurer, month)
+                registers += await self.close(insurer, month)
             except (AgreementMissing, MonthPassed) as error:
-                log.error("register.not_closed", insurer=insurer, month=f"{month:%Y-%m}", reason=str(error))  # noqa: TRY400 - a sentence says it all
-                continue
-            registers += [register] if register is not None else []
+                log.warning("register.not_closed", insurer=insurer, month=f"{month:%Y-%m}", reason=str(error))
         return registers
 
     async def correct(self, line_id: UUID, reason: str, *, restate: bool = False) -> tuple[Line, ...]:
@@ -141,15 +143,17 @@ class Bookkeeping:
             if line is None:
                 raise NotCorrectable(f"There is no line {line_id}.")
             await store.lock_order(line.order_id)
-            if line.register_id is None:
+            last = None if line.insurer is None else await store.last_closed(line.insurer)
+            if last is None or line.register_month is None or line.register_month > last:
                 raise NotCorrectable("The line is open: nothing was told to the insurer yet.")
             lines = [reversal_of(line, line_id=new_id(), now=now, reason=reason)]
             if restate:
                 lines.append(await self._restated(store, line, now, reason))
-            for one in lines:
+            filed_lines = tuple(filed(one, last) for one in lines)
+            for one in filed_lines:
                 if not await store.add(one):
                     raise NotCorrectable("The line was reversed before.")
-        return tuple(lines)
+        return filed_lines
 
     async def _restated(self, store: LineStore, line: Line, now: datetime, reason: str) -> Line:
         policy = await store.policy_line(line.order_id)
@@ -175,9 +179,9 @@ class Bookkeeping:
         if missing:
             raise AgreementMissing(f"No agreement with {insurer} covers {'; '.join(sorted(missing)[:5])}.")
 
-    async def _close(self, store: ClosingStore, insurer: str, month: date, now: datetime) -> Register | None:
+    async def _sum_up(self, store: ClosingStore, insurer: str, month: date, now: datetime) -> Register | None:
         agreement = self.agreements.latest(insurer, next_month(month) - timedelta(days=1))
-        if agreement is None or not await store.any_open(insurer, month):
+        if agreement is None:
             return None
         draft = Register(
             id=new_id(),
@@ -194,9 +198,9 @@ class Bookkeeping:
             payable=NOTHING,
             settlement=agreement.settlement,
         )
-        await store.open_register(draft)
-        await store.take_lines(draft)
-        register = await store.seal(draft)
+        register = await store.close(draft)
+        if register is None:
+            return None
         await store.add_task(
             Task(
                 register_id=register.id,

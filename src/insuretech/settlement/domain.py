@@ -73,6 +73,15 @@ REGISTER_MOVES: Mapping[RegisterStatus, frozenset[RegisterStatus]] = {
     RegisterStatus.SETTLED: frozenset(),
 }
 
+LINES_OF: Mapping[RegisterStatus, LineState] = {
+    RegisterStatus.CLOSED: LineState.IN_REGISTER,
+    RegisterStatus.PREPARED: LineState.IN_REGISTER,
+    RegisterStatus.SENT: LineState.IN_REGISTER,
+    RegisterStatus.ACKNOWLEDGED: LineState.ACKNOWLEDGED,
+    RegisterStatus.SETTLED: LineState.SETTLED,
+}
+"""Where the lines of a register stand, unless said otherwise of a line; without a closed register they are open."""
+
 _State = TypeVar("_State", LineState, RegisterStatus)
 
 
@@ -158,8 +167,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One entry between an insurer and us. Amounts are roubles with their sign, as seen by the insurer.
 
     ``premium`` the insurer's claim by contracts, ``collected`` money that came to us or went back, ``commission`` and
-    ``vat`` our fee. ``month`` is the first day of the month in Moscow in which it happened. ``insurer`` is None until
-    the policy of the order is known, ``agreement`` None until there are terms for a fee.
+    ``vat`` our fee. ``month`` is the first day of the month in Moscow in which it happened, ``register_month`` that of
+    the register it belongs to. ``insurer`` is None until the policy of the order is known, and with it
+    ``register_month``; ``agreement`` is None until there are terms for a fee.
     """
 
     id: UUID
@@ -169,6 +179,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
     month: date
     insurer: str | None = None
+    register_month: date | None = None
     product: str | None = None
     policy_id: UUID | None = None
     policy_number: str | None = None
@@ -185,9 +196,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     reverses: UUID | None = None
     restates: UUID | None = None
     reason: str | None = None
-    state: LineState = LineState.OPEN
-    register_id: UUID | None = None
-    position: int | None = None
 
 
 class CurrencyNotSettled(ValueError):
@@ -281,6 +289,13 @@ def rated(line: Line, policy: Line, terms: Terms | None) -> Line:
     return _changed(line, commission=fee.commission, vat=fee.vat, rate=terms.rate, agreement=terms.agreement)
 
 
+def filed(line: Line, last_closed: date | None) -> Line:
+    """A line with the register it belongs to: that of its month, or the first after the last one closed."""
+    if last_closed is None or line.month > last_closed:
+        return _changed(line, register_month=line.month)
+    return _changed(line, register_month=next_month(last_closed))
+
+
 def reversal_of(line: Line, *, line_id: UUID, now: datetime, reason: str) -> Line:
     """A line that takes ``line`` back to the kopeck, open for the next register."""
     return _changed(
@@ -297,9 +312,7 @@ def reversal_of(line: Line, *, line_id: UUID, now: datetime, reason: str) -> Lin
         reverses=line.id,
         restates=None,
         reason=reason,
-        state=LineState.OPEN,
-        register_id=None,
-        position=None,
+        register_month=None,
     )
 
 
@@ -315,9 +328,7 @@ def restatement_of(line: Line, policy: Line, terms: Terms, *, line_id: UUID, now
         reverses=None,
         restates=line.id,
         reason=reason,
-        state=LineState.OPEN,
-        register_id=None,
-        position=None,
+        register_month=None,
     )
 
 

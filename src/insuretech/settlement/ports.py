@@ -17,6 +17,10 @@ class LineStore(Protocol):
         """Let nobody else record for this order until the end of the transaction."""
         ...
 
+    async def last_closed(self, insurer: str) -> date | None:
+        """The last month closed for an insurer, which nobody closes further until the end of the transaction."""
+        ...
+
     async def policy_line(self, order_id: UUID) -> Line | None:
         """The line of the issue of the order's policy, once it is known."""
         ...
@@ -30,7 +34,7 @@ class LineStore(Protocol):
         ...
 
     async def complete(self, line: Line) -> None:
-        """Keep what became known of an open line: its insurer and policy, our fee."""
+        """Keep what became known of a line: its insurer and policy, our fee."""
         ...
 
 
@@ -38,31 +42,17 @@ class ClosingStore(LineStore, Protocol):
     """What closing needs in its transaction."""
 
     async def lock_insurer(self, insurer: str) -> None:
-        """Let nobody else close this insurer's months until the end of the transaction."""
+        """Let nobody else close this insurer's months or record for it until the end of the transaction."""
         ...
 
     async def register(self, insurer: str, month: date) -> Register | None: ...
 
-    async def last_closed(self, insurer: str) -> date | None: ...
-
     async def unrated(self, insurer: str, until: date, after: UUID | None, limit: int) -> list[Line]:
-        """Open lines up to a month that have no fee yet, in the order of their ids."""
+        """Lines of registers up to a month that have no fee yet, in the order of their ids."""
         ...
 
-    async def any_open(self, insurer: str, until: date) -> bool:
-        """Whether the insurer has open lines up to a month."""
-        ...
-
-    async def open_register(self, register: Register) -> None:
-        """Begin a register: its totals are still empty."""
-        ...
-
-    async def take_lines(self, register: Register) -> int:
-        """Put every open line of the insurer up to the register's month into it; gives their number."""
-        ...
-
-    async def seal(self, register: Register) -> Register:
-        """Sum the lines up and close the register for good."""
+    async def close(self, register: Register) -> Register | None:
+        """Sum the month's lines up and keep the register with its sums; None when there are no lines."""
         ...
 
     async def add_task(self, task: Task) -> None: ...
@@ -78,5 +68,9 @@ class Books(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[ClosingStore]: ...
 
     async def insurers_due(self, until: date) -> list[str]:
-        """Insurers with open lines up to a month that no register has taken."""
+        """Insurers with lines of a month that is not closed for them, or of one before it."""
+        ...
+
+    async def open_months(self, insurer: str, before: date) -> list[date]:
+        """Months before one that have lines of an insurer and are not closed, the oldest first."""
         ...

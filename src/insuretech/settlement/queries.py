@@ -8,17 +8,17 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from insuretech.kit.db import Connection
-from insuretech.settlement.domain import Line, LineKind, LineState, Register, RegisterStatus
-from insuretech.settlement.tables import lines, registers
+from insuretech.settlement.domain import Line, LineKind, MonthTotal, Register, RegisterStatus
+from insuretech.settlement.files import COLUMNS, WORDS, Sink
+from insuretech.settlement.tables import lines, register_totals, registers
 
 _LINE = sa.select(*(lines.c[name] for name in Line.__struct_fields__))
 _REGISTER = sa.select(*(registers.c[name] for name in Register.__struct_fields__))
-_OPEN = lines.c.register_id.is_(None)
 
 
 def line_from(row: Mapping[Any, Any]) -> Line:
     """A row of ``lines`` as what the domain knows."""
-    return Line(**{**row, "kind": LineKind(row["kind"]), "state": LineState(row["state"])})
+    return Line(**{**row, "kind": LineKind(row["kind"])})
 
 
 def register_from(row: Mapping[Any, Any]) -> Register:
@@ -52,29 +52,46 @@ async def lines_without_policy(connection: Connection, order_id: UUID) -> list[L
 async def unrated_lines(
     connection: Connection, insurer: str, until: date, after: UUID | None, limit: int
 ) -> list[Line]:
-    """Open lines of an insurer up to a month without our fee, in the order of their ids."""
-    statement = _LINE.where(lines.c.insurer == insurer, _OPEN, lines.c.month <= until, lines.c.agreement.is_(None))
+    """Lines of an insurer's registers up to a month without our fee, in the order of their ids."""
+    unrated = (lines.c.insurer == insurer, lines.c.register_month <= until, lines.c.agreement.is_(None))
+    statement = _LINE.where(*unrated)
     if after is not None:
         statement = statement.where(lines.c.id > after)
     return await _lines(connection, statement.order_by(lines.c.id).limit(limit))
 
 
-async def any_open(connection: Connection, insurer: str, until: date) -> bool:
-    """Whether an insurer has open lines up to a month."""
-    statement = sa.select(sa.exists().where(lines.c.insurer == insurer, _OPEN, lines.c.month <= until))
-    return bool(await connection.scalar(statement))
-
-
 async def insurers_due(connection: Connection, until: date) -> list[str]:
-    """Insurers with open lines up to a month that was not closed for them."""
-    closed = sa.exists().where(registers.c.insurer == lines.c.insurer, registers.c.month >= until)
-    statement = (
-        sa.select(lines.c.insurer)
-        .where(_OPEN, lines.c.month <= until, lines.c.insurer.is_not(None), ~closed)
-        .distinct()
-        .order_by(lines.c.insurer)
+    """Insurers with lines of a register up to a month that is not closed; one look at an index for each insurer."""
+    found = sa.text(
+        """
+        with recursive insurers as (
+            (select insurer from settlement.lines where insurer is not null order by insurer limit 1)
+            union all
+            select (select l.insurer from settlement.lines l where l.insurer > i.insurer order by l.insurer limit 1)
+            from insurers i where i.insurer is not null
+        )
+        select insurer from insurers i
+        where insurer is not null and exists (
+            select from settlement.lines l where l.insurer = i.insurer and l.register_month <= :until
+                and l.register_month > coalesce(
+                    (select max(month) from settlement.registers r where r.insurer = i.insurer), '-infinity'))
+        order by insurer
+        """
     )
-    return list((await connection.execute(statement)).scalars())
+    return list((await connection.execute(found, {"until": until})).scalars())
+
+
+async def open_months(connection: Connection, insurer: str, before: date) -> list[date]:
+    """Months of an insurer before one that have lines and are not closed, the oldest first."""
+    last = sa.select(sa.func.max(registers.c.month)).where(registers.c.insurer == insurer).scalar_subquery()
+    statement = (
+        sa.select(lines.c.register_month)
+        .where(lines.c.insurer == insurer, lines.c.register_month < before)
+        .where(sa.or_(last.is_(None), lines.c.register_month > last))
+        .distinct()
+        .order_by(lines.c.register_month)
+    )
+    return [month for month in (await connection.execute(statement)).scalars() if month is not None]
 
 
 async def register_of(connection: Connection, insurer: str, month: date) -> Register | None:
@@ -89,3 +106,102 @@ async def last_closed(connection: Connection, insurer: str) -> date | None:
     statement = sa.select(sa.func.max(registers.c.month)).where(registers.c.insurer == insurer)
     month: date | None = await connection.scalar(statement)
     return month
+
+
+async def totals_of(connection: Connection, register_id: UUID) -> list[MonthTotal]:
+    """The sums of a register by product and kind, in the order they are shown."""
+    statement = (
+        sa.select(*(register_totals.c[name] for name in MonthTotal.__struct_fields__))
+        .where(register_totals.c.register_id == register_id)
+        .order_by(register_totals.c.product, register_totals.c.kind)
+    )
+    rows = (await connection.execute(statement)).mappings()
+    return [MonthTotal(**{**row, "kind": LineKind(row["kind"])}) for row in rows]
+
+
+def of_register(insurer: str, month: date) -> tuple[sa.ColumnElement[bool], ...]:
+    """The condition for lines of a register, closed or not."""
+    return (lines.c.insurer == insurer, lines.c.register_month == month)
+
+
+async def sums_of_lines(connection: Connection, insurer: str, month: date) -> Mapping[str, Any]:
+    """Number and sums of a register's lines, computed anew."""
+    sums = (sa.func.coalesce(sa.func.sum(lines.c[name]), 0).label(name) for name in _AMOUNTS)
+    statement = sa.select(sa.func.count().label("lines"), *sums).where(*of_register(insurer, month))
+    return dict((await connection.execute(statement)).mappings().one())
+
+
+# ---------------------------------------------------------------- lines as the files hold them
+
+_AMOUNTS = ("premium", "collected", "commission", "vat")
+_VALUES = {
+    "line": "l.line",
+    "kind": "l.kind",
+    "happened_on": "(l.occurred_at at time zone 'Europe/Moscow')::date",
+    "reference": "l.order_id",
+    "line_id": "l.id",
+    "corrects": "coalesce(l.reverses, l.restates)",
+}
+_IDS = {"reference", "line_id", "corrects"}
+_CONTROLS = "E'" + "".join(f"\\x{code:02x}" for code in range(1, 32)) + "\\ufffe\\uffff'"
+"""Characters that XML 1.0 cannot hold, as an SQL literal."""
+_FROM = """from (
+    select *, row_number() over (order by occurred_at, id) as line from settlement.lines
+    where insurer = $1 and register_month = $2
+) l"""
+
+
+async def copy_csv(connection: Connection, insurer: str, month: date, sink: Sink) -> None:
+    """A header line and a line each, as RFC 4180 without its carriage returns.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers of policies have none.
+    """
+    columns = ", ".join(f"{_in_csv(column.name, column.kind)} as {column.name}" for column in COLUMNS)
+    statement = f"select {columns} {_FROM} order by l.line"
+    await _copy(connection, statement, (insurer, month), sink, format="csv", header=True)
+
+
+async def copy_sheet_rows(
+    connection: Connection, register: Register, first: int, last: int, styles: Mapping[str, int], sink: Sink
+) -> None:
+    """Rows of a worksheet (ECMA-376 part 1, 18.3.1.73) for the lines of these numbers; ``styles`` by column."""
+    cells = ", ".join(_cell(column.name, column.kind, styles[column.name]) for column in COLUMNS)
+    where = f"{_FROM} where l.line between $3 and $4 order by l.line"
+    statement = f"select concat('<row>', {cells}, '</row>') {where}"
+    # Quoting is left to characters that no text holds, so that what is copied is the bare XML.
+    marks = {"delimiter": "\x02", "quote": "\x01"}
+    place = (register.insurer, register.month, first, last)
+    await _copy(connection, statement, place, sink, format="csv", **marks)
+
+
+async def _copy(connection: Connection, statement: str, values: tuple[object, ...], sink: Sink, **options: Any) -> None:
+    """Stream a result into ``sink`` as it comes; what is not wanted to its end ends the connection."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    try:
+        await driver.copy_from_query(statement, *values, output=sink, encoding="utf-8", **options)
+    except BaseException:
+        driver.terminate()
+        await connection.invalidate()
+        raise
+
+
+def _in_csv(name: str, kind: str) -> str:
+    value = _VALUES.get(name, f"l.{name}")
+    if kind != "text" or name == "kind" or name in _IDS:
+        return value
+    return f"case when left({value}, 1) in ('=', '+', '-', '@') then '''' else '' end || {value}"
+
+
+def _cell(name: str, kind: str, style: int) -> str:
+    """An SQL expression that gives a cell; an empty one keeps its place."""
+    value = _VALUES.get(name, f"l.{name}")
+    if name == "kind":
+        words = " ".join(f"when '{code.value}' then '{word}'" for code, word in WORDS.items())
+        value = f"case l.kind {words} end"
+    elif kind != "text":
+        value = f"({value} - date '1899-12-30')" if kind == "date" else value
+        return f"coalesce('<c s=\"{style}\"><v>' || {value} || '</v></c>', '<c/>')"
+    elif name not in _IDS:
+        value = f"replace(translate({value}, {_CONTROLS}, ''), '&', '&amp;')"
+        value = f"replace(replace({value}, '<', '&lt;'), '>', '&gt;')"
+    return f"coalesce('<c t=\"inlineStr\" s=\"{style}\"><is><t>' || {value} || '</t></is></c>', '<c/>')"

@@ -1,6 +1,6 @@
 """All write SQL of settlement."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from uuid import UUID
@@ -13,10 +13,12 @@ from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Event
 from insuretech.kit.messaging import Outbox
 from insuretech.settlement import queries
-from insuretech.settlement.domain import Line, LineState, Register, Task
+from insuretech.settlement.domain import Line, Register, Task
+from insuretech.settlement.files import Sink
 from insuretech.settlement.tables import deliveries, lines, messaging, register_totals, registers
 
 _LOCK = sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_SHARE = sa.text("select pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 _SUMS = ("premium", "collected", "commission", "vat")
 
 
@@ -46,12 +48,10 @@ class SettlementRepository:
         return bool((await self._connection.execute(statement)).rowcount)
 
     async def complete(self, line: Line) -> None:
-        known = ("insurer", "product", "policy_id", "policy_number", "starts_on", "ends_on")
+        known = ("insurer", "register_month", "product", "policy_id", "policy_number", "starts_on", "ends_on")
         fee = ("commission", "vat", "rate", "agreement")
         statement = (
-            sa.update(lines)
-            .where(lines.c.id == line.id, lines.c.register_id.is_(None))
-            .values({name: getattr(line, name) for name in (*known, *fee)})
+            sa.update(lines).where(lines.c.id == line.id).values({name: getattr(line, name) for name in (*known, *fee)})
         )
         await self._connection.execute(statement)
 
@@ -67,53 +67,31 @@ class SettlementRepository:
         return await queries.register_of(self._connection, insurer, month)
 
     async def last_closed(self, insurer: str) -> date | None:
+        await self._connection.execute(_SHARE, {"name": f"settlement.insurer:{insurer}"})
         return await queries.last_closed(self._connection, insurer)
 
-    async def any_open(self, insurer: str, until: date) -> bool:
-        return await queries.any_open(self._connection, insurer, until)
-
-    async def open_register(self, register: Register) -> None:
-        await self._connection.execute(sa.insert(registers).values(**msgspec.structs.asdict(register), sealed=False))
-
-    async def take_lines(self, register: Register) -> int:
-        """One statement, whatever the number of lines; positions follow the order in which things happened."""
-        order = sa.func.row_number().over(order_by=(lines.c.occurred_at, lines.c.id))
-        taken = (
-            sa.select(lines.c.id, order.label("position"))
-            .where(lines.c.insurer == register.insurer, lines.c.register_id.is_(None), lines.c.month <= register.month)
-            .cte("taken")
-        )
-        statement = (
-            sa.update(lines)
-            .where(lines.c.id == taken.c.id)
-            .values(register_id=register.id, position=taken.c.position, state=LineState.IN_REGISTER.value)
-        )
-        return (await self._connection.execute(statement)).rowcount
-
-    async def seal(self, register: Register) -> Register:
-        product = sa.func.coalesce(lines.c.product, "")
+    async def close(self, register: Register) -> Register | None:
         summed = (
             sa.select(
-                lines.c.register_id,
-                product,
+                sa.literal(register.id),
+                lines.c.product,
                 lines.c.kind,
                 sa.func.count(),
                 *(sa.func.sum(lines.c[name]) for name in _SUMS),
             )
-            .where(lines.c.register_id == register.id)
-            .group_by(lines.c.register_id, product, lines.c.kind)
+            .where(*queries.of_register(register.insurer, register.month))
+            .group_by(lines.c.product, lines.c.kind)
         )
         columns = ["register_id", "product", "kind", "lines", *_SUMS]
         await self._connection.execute(sa.insert(register_totals).from_select(columns, summed))
         sums = sa.select(
             *(sa.func.coalesce(sa.func.sum(register_totals.c[name]), 0).label(name) for name in ("lines", *_SUMS))
         ).where(register_totals.c.register_id == register.id)
-        row = (await self._connection.execute(sums)).mappings().one()
-        sealed = register.summed(**row)
-        totals = {name: getattr(sealed, name) for name in ("lines", *_SUMS, "payable")}
-        statement = sa.update(registers).where(registers.c.id == register.id).values(sealed=True, **totals)
-        await self._connection.execute(statement)
-        return sealed
+        closed = register.summed(**(await self._connection.execute(sums)).mappings().one())
+        if not closed.lines:
+            return None
+        await self._connection.execute(sa.insert(registers).values(msgspec.structs.asdict(closed)))
+        return closed
 
     async def add_task(self, task: Task) -> None:
         await self._connection.execute(sa.insert(deliveries).values(msgspec.structs.asdict(task)))
@@ -136,3 +114,17 @@ class PostgresBooks:
     async def insurers_due(self, until: date) -> list[str]:
         async with self._database.reading() as connection:
             return await queries.insurers_due(connection, until)
+
+    async def open_months(self, insurer: str, before: date) -> list[date]:
+        async with self._database.reading() as connection:
+            return await queries.open_months(connection, insurer, before)
+
+    async def csv(self, register: Register, sink: Sink) -> None:
+        async with self._database.reading() as connection:
+            await queries.copy_csv(connection, register.insurer, register.month, sink)
+
+    async def sheet_rows(
+        self, register: Register, first: int, last: int, styles: Mapping[str, int], sink: Sink
+    ) -> None:
+        async with self._database.reading() as connection:
+            await queries.copy_sheet_rows(connection, register, first, last, styles, sink)

@@ -22,7 +22,6 @@ registers = sa.Table(
     sa.Column("insurer", sa.Text, nullable=False),
     sa.Column("month", sa.Date, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
-    sa.Column("sealed", sa.Boolean, nullable=False),
     sa.Column("closed_at", _MOMENT, nullable=False),
     sa.Column("settlement", sa.Text, nullable=False),
     sa.Column("lines", sa.Integer, nullable=False),
@@ -33,8 +32,6 @@ registers = sa.Table(
     sa.Column("payable", _SUM, nullable=False),
     sa.UniqueConstraint("insurer", "month"),
 )
-"""``sealed`` is false only inside the transaction that closes."""
-
 lines = sa.Table(
     "lines",
     metadata,
@@ -42,10 +39,10 @@ lines = sa.Table(
     sa.Column("event_id", _ID, unique=True),
     sa.Column("order_id", _ID, nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
     sa.Column("occurred_at", _MOMENT, nullable=False),
     sa.Column("month", sa.Date, nullable=False),
     sa.Column("insurer", sa.Text),
+    sa.Column("register_month", sa.Date),
     sa.Column("product", sa.Text),
     sa.Column("policy_id", _ID),
     sa.Column("policy_number", sa.Text),
@@ -62,16 +59,33 @@ lines = sa.Table(
     sa.Column("reverses", _ID),
     sa.Column("restates", _ID),
     sa.Column("reason", sa.Text),
-    sa.Column("register_id", _ID),
-    sa.Column("position", sa.Integer),
     sa.Column("recorded_at", _MOMENT, nullable=False, server_default=sa.func.now()),
-    sa.Index("ix_lines_open", "insurer", "month", postgresql_where=sa.text("register_id is null")),
-    sa.Index("ix_lines_register_id", "register_id", "position", unique=True),
+    sa.Index("ix_lines_register", "insurer", "register_month", "occurred_at", "id"),
+    sa.Index(
+        "ix_lines_unrated",
+        "insurer",
+        "register_month",
+        postgresql_where=sa.text("agreement is null and insurer is not null"),
+    ),
     sa.Index("uq_lines_issued", "order_id", unique=True, postgresql_where=sa.text("kind = 'policy_issued'")),
     sa.Index("uq_lines_cancelled", "order_id", unique=True, postgresql_where=sa.text("kind = 'policy_cancelled'")),
     sa.Index("uq_lines_reverses", "reverses", unique=True, postgresql_where=sa.text("reverses is not null")),
     sa.Index("uq_lines_restates", "restates", unique=True, postgresql_where=sa.text("restates is not null")),
 )
+"""A line belongs to the register of ``insurer`` and ``register_month``, whether that is closed yet or not: the month in
+which it happened, or the first that was still open when we learned of it. Closing therefore writes no line.
+"""
+
+line_states = sa.Table(
+    "line_states",
+    metadata,
+    sa.Column("line_id", _ID, primary_key=True),
+    sa.Column("register_id", _ID, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("changed_at", _MOMENT, nullable=False),
+)
+"""Lines that stand elsewhere than the rest of their register; all others stand where its status says."""
 
 register_totals = sa.Table(
     "register_totals",

@@ -1,6 +1,7 @@
 """Closing a month: what goes in, what stays out, and that it never changes afterwards."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +14,7 @@ from insuretech.contracts.events import RegisterClosed
 from insuretech.kit.db import Database
 from insuretech.kit.http import new_client
 from insuretech.settlement.commands import AgreementMissing, MonthNotOver, MonthPassed, NotCorrectable
-from insuretech.settlement.domain import LineKind, LineState, Register
+from insuretech.settlement.domain import LineKind, Register
 from tests.service.settlement.world import (
     AFTER_NOVEMBER,
     AFTER_OCTOBER,
@@ -39,9 +40,7 @@ async def october(world: World) -> Register:
 async def closed(world: World, month: date, at: datetime, insurer: str = "bystra") -> Register:
     """Close a month at a moment, which must bring a register."""
     world.clock.at = at
-    register = await world.settlement.bookkeeping.close(insurer, month)
-    assert register is not None
-    return register
+    return (await world.settlement.bookkeeping.close(insurer, month))[-1]
 
 
 async def test_a_register_holds_all_of_the_month_and_its_sums(world: World) -> None:
@@ -53,8 +52,7 @@ async def test_a_register_holds_all_of_the_month_and_its_sums(world: World) -> N
     assert register.commission == Decimal("929.72")  # 869.72 + 100.00 - 40.00
     assert register.payable == Decimal("8367.50")
     lines = await world.lines()
-    assert [line.position for line in lines] == [1, 2, 3, 4, 5, 6]
-    assert {(line.state, line.register_id) for line in lines} == {(LineState.IN_REGISTER, register.id)}
+    assert [line.register_month for line in lines] == [OCTOBER] * 6
     assert sum(line.commission for line in lines) == register.commission
 
 
@@ -85,22 +83,34 @@ async def test_what_comes_late_goes_into_the_next(world: World) -> None:
     register = await closed(world, NOVEMBER, AFTER_NOVEMBER)
     assert (register.lines, register.premium, register.collected) == (2, Decimal(500), Decimal(500))
     lines = await world.lines()
-    assert len(lines) == 8
-    assert all(line.register_id is not None for line in lines)
+    assert [line.month for line in lines] == [OCTOBER] * 7 + [NOVEMBER]
+    assert [line.register_month for line in lines] == [OCTOBER] * 6 + [NOVEMBER] * 2
 
 
 async def test_a_month_before_a_closed_one_is_refused(world: World) -> None:
-    """Its lines are in the later register already: a second one would be empty or tear it apart."""
-    await world.hear(issued())
+    """Nothing can be of it any more: what comes late is in later registers."""
+    await world.hear(issued(), AFTER_OCTOBER)
     await closed(world, NOVEMBER, AFTER_NOVEMBER)
     with pytest.raises(MonthPassed, match="2026-11"):
         await closed(world, OCTOBER, AFTER_NOVEMBER)
 
 
+async def test_months_before_are_closed_first(world: World) -> None:
+    """A month that was forgotten must not be left out for good."""
+    await world.hear(issued("100.00"))
+    await world.hear(issued("200.00"), AFTER_OCTOBER)
+    world.clock.at = AFTER_NOVEMBER
+    registers = await world.settlement.bookkeeping.close("bystra", NOVEMBER)
+    assert [(one.number, one.premium) for one in registers] == [
+        ("2026-10/bystra", Decimal(100)),
+        ("2026-11/bystra", Decimal(200)),
+    ]
+
+
 async def test_nothing_is_closed_without_lines(world: World) -> None:
     """An empty register is a letter about nothing."""
     world.clock.at = AFTER_OCTOBER
-    assert await world.settlement.bookkeeping.close("bystra", OCTOBER) is None
+    assert await world.settlement.bookkeeping.close("bystra", OCTOBER) == []
     assert await world.announced() == []
 
 
@@ -149,9 +159,8 @@ async def test_two_processes_that_close_at_once_make_one_register(
         for other in others:
             other.clock.at = AFTER_OCTOBER
         found = await asyncio.gather(*(other.settlement.bookkeeping.close("bystra", OCTOBER) for other in others))
-    assert len({register.id for register in found if register is not None}) == 1
+    assert len({register.id for registers in found for register in registers}) == 1
     assert len(await world.announced()) == 1
-    assert sorted(line.position or 0 for line in await world.lines()) == list(range(1, 51))
 
 
 async def test_lines_recorded_while_closing_are_in_one_register(world: World) -> None:
@@ -161,11 +170,13 @@ async def test_lines_recorded_while_closing_are_in_one_register(world: World) ->
     await asyncio.gather(
         world.settlement.bookkeeping.close("bystra", OCTOBER), *(world.hear(issued()) for _ in range(20))
     )
-    await closed(world, NOVEMBER, AFTER_NOVEMBER)
-    lines = await world.lines()
-    places = [(line.register_id, line.position) for line in lines]
-    assert len(set(places)) == len(lines) == 40
-    assert all(line.register_id is not None for line in lines)
+    world.clock.at = AFTER_NOVEMBER
+    registers = await world.settlement.bookkeeping.close("bystra", NOVEMBER)
+    first = await closed(world, OCTOBER, AFTER_NOVEMBER)
+    held = Counter(line.register_month for line in await world.lines())
+    assert held[OCTOBER] == first.lines >= 20
+    assert held[NOVEMBER] == sum(register.lines for register in registers if register.month == NOVEMBER)
+    assert held.total() == 40
 
 
 # ---------------------------------------------------------------- afterwards
@@ -174,23 +185,22 @@ FORBIDDEN = {
     "a line's premium": "update settlement.lines set premium = premium + 1",
     "a line's fee": "update settlement.lines set commission = 0",
     "a line's policy": "update settlement.lines set policy_number = 'X'",
-    "a line's register": "update settlement.lines set register_id = null, position = null, state = 'open'",
-    "a line's place": "update settlement.lines set position = position + 100",
-    "a line's time": "update settlement.lines set occurred_at = now(), month = '2026-11-01'",
+    "a line's register": "update settlement.lines set register_month = '2026-11-01'",
+    "a line's insurer": "update settlement.lines set insurer = null, register_month = null, agreement = null",
+    "a line's time": "update settlement.lines set occurred_at = now()",
     "taking a line away": "delete from settlement.lines",
-    "taking all lines away": "truncate settlement.lines",
+    "taking all lines away": "truncate settlement.lines cascade",
     "a register's sum": "update settlement.registers set premium = 0",
     "a register's month": "update settlement.registers set month = '2026-09-01'",
-    "opening a register": "update settlement.registers set sealed = false",
-    "taking a register away": "delete from settlement.registers cascade",
+    "taking a register away": "delete from settlement.registers",
     "a total": "update settlement.register_totals set commission = 0",
     "taking a total away": "delete from settlement.register_totals",
     "a total more": """insert into settlement.register_totals
         select id, 'more', 'reversal', 1, 0, 0, 0, 0 from settlement.registers""",
-    "a line more": """insert into settlement.lines
-        select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'payment_captured', 'in_register', now(),
-            month, insurer, null, null, null, null, null, null, null, 0, 1, 0, 0, null, 'x', null, null, null, id, 99
-        from settlement.registers""",
+    "a line more": """insert into settlement.lines (id, event_id, order_id, kind, occurred_at, month, insurer,
+            register_month, premium, collected, commission, vat)
+        select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'payment_captured', now(), month, insurer,
+            month, 0, 1, 0, 0 from settlement.registers""",
 }
 
 
@@ -200,19 +210,27 @@ async def test_the_database_keeps_what_was_closed(world: World, statement: str) 
     await october(world)
     before = await world.lines()
     with pytest.raises(IntegrityError):
-        await world.execute(statement.replace(" cascade", ""))
+        await world.execute(statement)
     assert await world.lines() == before
 
 
-async def test_an_open_line_joins_no_closed_register(world: World) -> None:
+async def test_a_line_whose_policy_is_known_late_joins_no_closed_register(world: World) -> None:
     """The sums that were sent would no longer be those of the lines."""
     await october(world)
-    await world.hear(issued())
-    with pytest.raises(IntegrityError, match="joins a register"):
+    await world.hear(captured(issued()))
+    with pytest.raises(IntegrityError, match="is closed"):
         await world.execute(
-            """update settlement.lines set register_id = registers.id, position = 7, state = 'in_register'
-            from settlement.registers where register_id is null"""
+            "update settlement.lines set insurer = 'bystra', register_month = month where insurer is null"
         )
+
+
+async def test_a_payment_whose_policy_comes_after_the_closing_is_in_the_next_register(world: World) -> None:
+    """A policy that lay among the dead letters over the end of the month brings its payment with it."""
+    await october(world)
+    policy = issued("500.00")
+    await world.hear_all([captured(policy), policy])
+    register = await closed(world, NOVEMBER, AFTER_NOVEMBER)
+    assert (register.lines, register.premium, register.collected) == (2, Decimal(500), Decimal(500))
 
 
 async def test_an_open_line_keeps_what_happened(world: World) -> None:
@@ -286,4 +304,4 @@ async def test_a_year_of_months_takes_every_line_once(world: World) -> None:
     assert [register.month.month for register in registers] == list(range(1, 13))
     assert [register.lines for register in registers] == [3] * 12
     assert sum(register.premium for register in registers) == Decimal(3600)
-    assert all(line.register_id is not None for line in await world.lines())
+    assert all(line.register_month == line.month for line in await world.lines())

@@ -44,7 +44,7 @@ async def test_a_purchase_is_a_line_by_policy_and_one_by_payment(world: World) -
         *("0.00", "8697.22", "0.00", "0.00", "bystra-2026"),
     )
     assert (by_policy.starts_on, by_policy.ends_on) == (policy.starts_on, policy.ends_on)
-    assert (by_policy.month, by_policy.state) == (OCTOBER, "open")
+    assert by_policy.month == by_policy.register_month == OCTOBER
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
@@ -96,7 +96,7 @@ async def test_a_payment_without_a_policy_belongs_to_no_insurer(world: World) ->
     """Money charged and given back because the insurer refused is nothing to settle with it."""
     policy = issued()
     await world.hear_all([captured(policy), refunded(policy)])
-    assert [(line.insurer, line.agreement, line.state) for line in await world.lines()] == [(None, None, "open")] * 2
+    assert [(line.insurer, line.agreement, line.register_month) for line in await world.lines()] == [(None,) * 3] * 2
 
 
 async def test_a_released_hold_is_no_money(world: World) -> None:

@@ -142,7 +142,7 @@ def test_a_reversal_cancels_its_line_exactly(premium: Decimal, agreed: Terms) ->
     line = rated(issued(premium), issued(premium), agreed)
     back = reversal_of(line, line_id=new_id(), now=NOW, reason="a wrong rate")
     assert [getattr(line, name) + getattr(back, name) for name in AMOUNTS] == [0, 0, 0, 0]
-    assert (back.kind, back.reverses, back.event_id, back.register_id) == (LineKind.REVERSAL, line.id, None, None)
+    assert (back.kind, back.reverses, back.event_id) == (LineKind.REVERSAL, line.id, None)
 
 
 @given(kopecks, terms, terms)

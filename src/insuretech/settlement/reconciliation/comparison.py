@@ -20,17 +20,13 @@ _SIMPLE = "number ~ '^[A-Za-z0-9 -]*$'"
 """Numbers whose key PostgreSQL can make; of all others Python makes it, so that there is one rule."""
 
 _OURS_OF_INSURER = """
-    with register as (select id from settlement.registers where insurer = :party and month = :month)
     select l.id as reference, l.policy_number as number,
         case when l.premium < 0 then 'return' else 'premium' end as entry, l.premium as amount,
         coalesce(l.cancelled_on, (l.occurred_at at time zone 'Europe/Moscow')::date) as day
     from settlement.lines l
-    where l.insurer = :party and l.policy_number is not null and l.premium <> 0
+    where l.insurer = :party and l.register_month = :month and l.policy_number is not null and l.premium <> 0
         and (l.kind in ('policy_issued', 'policy_cancelled') or (l.kind = 'reversal' and not exists (
             select from settlement.lines again where again.restates = l.reverses)))
-        and case when exists (select from register) then l.register_id = (select id from register)
-            else l.register_id is null and (l.month = :month or (l.month < :month and exists (
-                select from settlement.registers r where r.insurer = :party and r.month = l.month))) end
 """
 _OURS_OF_PROVIDER = """
     select l.id as reference, coalesce(nullif(l.payment_reference, ''), l.payment_id::text) as number,

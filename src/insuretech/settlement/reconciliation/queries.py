@@ -153,8 +153,8 @@ async def _our_sums(connection: Connection, month: date) -> dict[str, tuple[int,
         select case l.kind when 'payment_captured' then 'yookassa.payments'
                 when 'payment_refunded' then 'yookassa.refunds' else l.insurer end as party,
             count(*), sum(l.premium + l.collected)
-        from settlement.lines l left join settlement.registers r on r.id = l.register_id
-        where case when l.kind in ('policy_issued', 'policy_cancelled') then coalesce(r.month, l.month)
+        from settlement.lines l
+        where case when l.kind in ('policy_issued', 'policy_cancelled') then coalesce(l.register_month, l.month)
                 else l.month end = :month
             and l.kind in ('policy_issued', 'policy_cancelled', 'payment_captured', 'payment_refunded')
             and l.premium + l.collected <> 0

@@ -61,6 +61,7 @@ class Office:
         insurer: str = "bystra",
         kind: str = "policy_issued",
         month: date | None = None,
+        register_month: date | None = None,
     ) -> None:
         """A line of ours as an event would have written it."""
         amount = Decimal(premium)
@@ -70,10 +71,10 @@ class Office:
             "event_id": new_id(),
             "order_id": new_id(),
             "kind": kind,
-            "state": "open",
             "occurred_at": datetime.combine(day, time(12), MOSCOW),
             "month": month or day.replace(day=1),
             "insurer": insurer,
+            "register_month": register_month or month or day.replace(day=1),
             "policy_number": None if paid else number,
             "payment_id": new_id() if paid else None,
             "premium": 0 if paid else amount,

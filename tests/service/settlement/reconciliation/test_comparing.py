@@ -180,9 +180,10 @@ async def test_a_closed_register_is_what_is_compared(office: Office, closed: boo
     if closed:
         async with office.database.transaction() as connection:
             await connection.execute(_CLOSE)
-    await office.our_line("A2", "200", OCTOBER + timedelta(days=30))
+    late = date(2026, 11, 1) if closed else OCTOBER
+    await office.our_line("A2", "200", OCTOBER + timedelta(days=30), register_month=late)
     await office.lines(("A1", "01.10.2026", "100"))
-    assert kinds(await office.found()) == ([("A2", "only_ours")] if not closed else [("A1", "only_theirs")])
+    assert kinds(await office.found()) == ([] if closed else [("A2", "only_ours")])
     await office.statement(csv_file([("A2", "31.10.2026", "200")]), month=date(2026, 11, 1))
     async with office.database.reading() as connection:
         count = sa.text("select count(*) from settlement.discrepancies where month = '2026-11-01' and number = 'A2'")
@@ -191,5 +192,5 @@ async def test_a_closed_register_is_what_is_compared(office: Office, closed: boo
 
 _CLOSE = sa.text(
     "insert into settlement.registers values (gen_random_uuid(), '2026-10/bystra', 'bystra', '2026-10-01', 'closed',"
-    " true, now(), 'net', 0, 0, 0, 0, 0, 0)"
+    " now(), 'net', 1, 100, 0, 0, 0, 0)"
 )

@@ -18,7 +18,6 @@ create table settlement.registers (
     month date not null constraint ck_registers_month check (extract(day from month) = 1),
     status text not null constraint ck_registers_status
         check (status in ('closed', 'prepared', 'sent', 'acknowledged', 'settled')),
-    sealed boolean not null,
     closed_at timestamptz not null,
     settlement text not null constraint ck_registers_settlement check (settlement in ('net', 'gross')),
     lines integer not null,
@@ -37,11 +36,10 @@ create table settlement.lines (
     kind text not null constraint ck_lines_kind check (kind in (
         'policy_issued', 'policy_cancelled', 'payment_captured', 'payment_refunded', 'hold_released', 'reversal',
         'restatement')),
-    state text not null constraint ck_lines_state
-        check (state in ('open', 'in_register', 'acknowledged', 'disputed', 'settled')),
     occurred_at timestamptz not null,
     month date not null constraint ck_lines_month check (extract(day from month) = 1),
     insurer text,
+    register_month date constraint ck_lines_register_month check (extract(day from register_month) = 1),
     product text,
     policy_id uuid,
     policy_number text,
@@ -58,24 +56,30 @@ create table settlement.lines (
     reverses uuid,
     restates uuid,
     reason text,
-    register_id uuid,
-    position integer,
     recorded_at timestamptz not null default now(),
-    constraint ck_lines_register check (
-        (register_id is null) = (state = 'open') and (register_id is null) = (position is null)
-        and (register_id is null or agreement is not null)),
+    constraint ck_lines_register check ((insurer is null) = (register_month is null) and register_month >= month),
     constraint ck_lines_insurer check (agreement is null or insurer is not null),
     constraint ck_lines_reversal check ((kind = 'reversal') = (reverses is not null)),
     constraint ck_lines_restatement check ((kind = 'restatement') = (restates is not null)),
     constraint ck_lines_origin check ((kind in ('reversal', 'restatement')) = (event_id is null))
 );
 create index ix_lines_order_id on settlement.lines (order_id);
-create index ix_lines_open on settlement.lines (insurer, month) where register_id is null;
-create unique index ix_lines_register_id on settlement.lines (register_id, position);
+create index ix_lines_register on settlement.lines (insurer, register_month, occurred_at, id);
+create index ix_lines_unrated on settlement.lines (insurer, register_month)
+    where agreement is null and insurer is not null;
 create unique index uq_lines_issued on settlement.lines (order_id) where kind = 'policy_issued';
 create unique index uq_lines_cancelled on settlement.lines (order_id) where kind = 'policy_cancelled';
 create unique index uq_lines_reverses on settlement.lines (reverses) where reverses is not null;
 create unique index uq_lines_restates on settlement.lines (restates) where restates is not null;
+
+create table settlement.line_states (
+    line_id uuid constraint pk_line_states primary key constraint fk_line_states_line references settlement.lines,
+    register_id uuid not null constraint fk_line_states_register references settlement.registers,
+    state text not null constraint ck_line_states_state check (state in ('disputed', 'acknowledged', 'settled')),
+    reason text,
+    changed_at timestamptz not null
+);
+create index ix_line_states_register on settlement.line_states (register_id, state);
 
 create table settlement.register_totals (
     register_id uuid not null,
@@ -136,11 +140,9 @@ _FACTS = (
     "id, event_id, order_id, kind, occurred_at, month, cancelled_on, payment_id, premium, collected, reverses, "
     "restates, reason, recorded_at"
 )
-_CLOSED = "insurer, product, policy_id, policy_number, starts_on, ends_on, commission, vat, rate, agreement"
-_PLACE = "register_id, position"
-_REGISTER = (
-    "id, number, insurer, month, sealed, closed_at, settlement, lines, premium, collected, commission, vat, payable"
-)
+_POLICY = "insurer, register_month, product, policy_id, policy_number, starts_on, ends_on"
+_FEE = "commission, vat, rate, agreement"
+_REGISTER = "id, number, insurer, month, closed_at, settlement, lines, premium, collected, commission, vat, payable"
 
 
 def upgrade() -> None:
@@ -166,12 +168,12 @@ def _functions() -> None:
     )
     op.execute(
         """
-        create function settlement.joins_open_register() returns trigger language plpgsql as $$
+        create function settlement.month_is_open() returns trigger language plpgsql as $$
         begin
-            perform from settlement.registers where id = new.register_id and insurer = new.insurer and not sealed;
-            if not found then
-                raise exception 'a line joins a register of its insurer only while that is being closed'
-                    using errcode = 'restrict_violation';
+            perform from settlement.registers where insurer = new.insurer and month >= new.register_month;
+            if found then
+                raise exception 'the month % is closed for %', new.register_month, new.insurer
+                    using errcode = 'restrict_violation', hint = 'the line belongs to the next register';
             end if;
             return new;
         end $$
@@ -179,10 +181,10 @@ def _functions() -> None:
     )
     op.execute(
         """
-        create function settlement.total_of_open_register() returns trigger language plpgsql as $$
+        create function settlement.register_is_open() returns trigger language plpgsql as $$
         begin
-            perform from settlement.registers where id = new.register_id and not sealed;
-            if not found then
+            perform from settlement.registers where id = new.register_id;
+            if found then
                 raise exception 'a total joins a register only while that is being closed'
                     using errcode = 'restrict_violation';
             end if;
@@ -193,30 +195,26 @@ def _functions() -> None:
 
 
 def _lines_are_kept() -> None:
-    """What happened never changes; what a line was closed with never changes; lines are never taken away."""
-    _trigger("lines_facts", "before update", "lines", f"when ({_differ(_FACTS)})")
+    """What happened never changes, nor does the policy once it is known; a fee changes until its month is closed, and
+    nothing joins a month that is closed. Lines are never taken away.
+    """
     _trigger(
-        "lines_closed",
+        "lines_facts",
         "before update",
         "lines",
-        f"when (old.register_id is not null and ({_differ(_CLOSED)} or {_differ(_PLACE)}))",
+        f"when ({_differ(_FACTS)} or (old.insurer is not null and {_differ(_POLICY)}))",
     )
-    _trigger(
-        "lines_join",
-        "before update",
-        "lines",
-        "when (old.register_id is null and new.register_id is not null)",
-        "joins_open_register",
-    )
-    _trigger("lines_begin_open", "before insert", "lines", "when (new.register_id is not null)")
+    _trigger("lines_fee", "before update", "lines", f"when ({_differ(_FEE)})", "month_is_open")
+    _trigger("lines_policy", "before update", "lines", "when (old.insurer is null)", "month_is_open")
+    _trigger("lines_join", "before insert", "lines", "when (new.insurer is not null)", "month_is_open")
     _trigger("lines_stay", "before delete", "lines")
     _trigger("lines_all_stay", "before truncate", "lines", each="statement")
 
 
 def _registers_are_kept() -> None:
     """Of a closed register only its status moves; its totals, files and signature are written once."""
-    _trigger("registers_closed", "before update", "registers", f"when (old.sealed and {_differ(_REGISTER)})")
-    _trigger("totals_join", "before insert", "register_totals", function="total_of_open_register")
+    _trigger("registers_closed", "before update", "registers", f"when ({_differ(_REGISTER)})")
+    _trigger("totals_join", "before insert", "register_totals", function="register_is_open")
     for table in ("register_totals", "register_files", "signatures"):
         _trigger(f"{table}_kept", "before update or delete", table)
     for table in ("registers", "register_totals", "register_files", "signatures"):
