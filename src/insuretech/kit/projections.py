@@ -162,7 +162,7 @@ class Projection:
 
     def put_soon(self, entries: Mapping[str, Entry]) -> None:
         """The same without waiting for it."""
-        self._soon(self._put_quietly(entries))
+        _ = self._soon(self._put_quietly(entries))
 
     async def grow(self, name: str, growth: Growth) -> None:
         """Put what was added to an entry; the whole of it where something before is missing."""
@@ -177,20 +177,32 @@ class Projection:
 
     def grow_soon(self, name: str, growth: Growth) -> None:
         """The same without waiting for it."""
-        self._soon(self.grow(name, growth))
+        _ = self._soon(self.grow(name, growth))
 
     async def refresh(self, names: Collection[str]) -> bool:
         """Put anew what the source says of these; False when Redis is away."""
         return await self.put(await self._source.load(names))
 
+    def refresh_soon(self, names: Collection[str]) -> None:
+        """The same without waiting for it."""
+        _ = self._soon(self._refresh_quietly(names))
+
+    async def refresh_within(self, names: Collection[str], seconds: float) -> None:
+        """The same, waiting so long at most; a failure is the sweep's business."""
+        await asyncio.wait({self._soon(self._refresh_quietly(names))}, timeout=seconds)
+
     async def settled(self) -> None:
         """Wait for what is being put just now."""
         await asyncio.gather(*self._putting)
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _refresh_quietly(self, names: Collection[str]) -> None:
+        await self.refresh(names)
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._putting.add(task)
         task.add_done_callback(self._put_done)
+        return task
 
     def _put_done(self, task: asyncio.Task[None]) -> None:
         self._putting.discard(task)

@@ -17,7 +17,7 @@ from insuretech.kit.http import Outbound
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.orders import queries
 from insuretech.orders.calls import OutsideCalls
-from insuretech.orders.commands import Desk, channel_of
+from insuretech.orders.commands import CHANNEL, Desk, channel_of
 from insuretech.orders.domain.books import BookEntry
 from insuretech.orders.domain.lifecycle import OrderStatus
 from insuretech.orders.domain.outcomes import Timing
@@ -29,6 +29,7 @@ from insuretech.orders.reactions import OrderReactions
 from insuretech.orders.repository import OrderStore, TermsCache, forget_old, presence, reseal, statements, transactions
 from insuretech.orders.routes import orders_router
 from insuretech.orders.saga import Saga
+from insuretech.orders.shown import ShownOrders
 from insuretech.orders.tables import messaging
 from insuretech.orders.views import Views
 
@@ -71,8 +72,12 @@ def build(
     async def policyholder(order_id: UUID) -> Policyholder:
         return vault.open(order_id, await queries.sealed_policyholder(database, order_id))
 
+    shown = ShownOrders(platform.hot, database, views, clock)
+    platform.live.understand(CHANNEL, lambda _: None)
+
     def told(purchase: Purchase) -> None:
-        platform.live.publish(channel_of(purchase.order.id), purchase.order.status)
+        platform.live.publish(channel_of(purchase.order.id), purchase.order.status, b"")
+        shown.changed(purchase)
 
     each = statements(database, terms_known)
     saga = Saga(
@@ -94,6 +99,7 @@ def build(
         views=views,
         clock=clock,
         live=platform.live,
+        follow=shown.follow,
         wake=saga.wake,
     )
     policies = PolicyPapers(database, vault, offers, views)
@@ -103,15 +109,19 @@ def build(
 
     service = Service(
         name="orders",
-        routes=[orders_router(desk, database, views, clock)],
-        reactions=OrderReactions(lambda connection: OrderStore(connection, terms_known)).all(database, messaging),
+        routes=[orders_router(desk, database, shown, views, clock)],
+        reactions=OrderReactions(lambda connection: OrderStore(connection, terms_known), shown.follow_soon).all(
+            database, messaging
+        ),
         background=[
             Background("orders.saga", saga.run),
+            Background("orders.order", shown.projection.keep_true),
             Background("orders.census", lambda: _count_orders(database, clock)),
             Background("orders.housekeeping", lambda: _keep_house(database, clock)),
         ],
         database=database,
         messaging=messaging,
+        hot=(shown.projection,),
         reencrypt=lambda: reseal(database, vault.current_key, resealed),
     )
     return Orders(service, policies, lambda: queries.books(database), saga)

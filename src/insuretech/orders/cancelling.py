@@ -62,7 +62,7 @@ async def confirm_cancellation(desk: Desk, request: Request, order_id: UUID, pre
             preview = await _carry_out(store, purchase, preview, now)
         answer = _answer(preview)
         await store.finish_request(request.scope, answer)
-    desk.changed(order_id)
+    await desk.changed(order_id)
     return answer
 
 

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -37,6 +37,7 @@ from insuretech.orders.policyholders import PolicyholderVault
 from insuretech.orders.ports import OfferSource, PaymentProvider, Placing, Store, Transaction
 from insuretech.orders.views import PaymentOpened, Views
 
+CHANNEL = "orders.order"
 PRICE_WAIT = 5.0
 """Seconds a request to pay waits for the insurer's price."""
 PROVIDER_WAIT = 8.0
@@ -46,7 +47,11 @@ _PAYMENT_LOCK = timedelta(seconds=PROVIDER_WAIT + 2)
 
 @dataclass(frozen=True)
 class Desk:
-    """What the commands work with. ``wake`` tells the process manager that something may be due."""
+    """What the commands work with.
+
+    ``follow`` brings a changed order to where it is read from, ``wake`` tells the process manager that something may be
+    due.
+    """
 
     transaction: Transaction
     statements: Transaction
@@ -56,12 +61,14 @@ class Desk:
     views: Views
     clock: Clock
     live: LiveHub
+    follow: Callable[[UUID], Awaitable[None]]
     wake: Callable[[], None]
 
-    def changed(self, order_id: UUID) -> None:
-        """Tell listeners and the process manager that an order has changed."""
-        self.live.publish(channel_of(order_id), None)
+    async def changed(self, order_id: UUID) -> None:
+        """Tell readers, listeners and the process manager that an order has changed."""
         self.wake()
+        await self.follow(order_id)
+        self.live.publish(channel_of(order_id), None, b"")
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,8 @@ class Request:
 
 
 def channel_of(order_id: UUID) -> str:
-    """The live channel on which changes of an order are told within the process."""
-    return f"orders.order:{order_id}"
+    """The live channel on which changes of an order are told."""
+    return f"{CHANNEL}:{order_id}"
 
 
 # ---------------------------------------------------------------- place
@@ -206,7 +213,7 @@ async def agree_to_price(desk: Desk, request: Request, order_id: UUID, premium: 
         after = await stored(store, purchase, buying.agree_to_price(purchase, premium, now), now)
         answer = StoredAnswer(200, msgspec.json.encode(desk.views.order(after, now)))
         await store.finish_request(request.scope, answer)
-    desk.changed(order_id)
+    await desk.changed(order_id)
     return answer
 
 
@@ -309,7 +316,7 @@ async def _opened(desk: Desk, request: Request, purchase: Purchase, seen: Provid
             await store.release_request(request.scope)
         else:
             await store.finish_request(request.scope, answer)
-    desk.changed(order_id)
+    await desk.changed(order_id)
     if answer is None:
         raise problems.PaymentClosed
     return answer
@@ -323,7 +330,7 @@ async def _not_opened(desk: Desk, request: Request, purchase: Purchase, reason: 
         if reason is not None and before.order.payment_id == opening:
             await stored(store, before, payment_not_opened(before, reason), now)
         await store.release_request(request.scope)
-    desk.changed(order_id)
+    await desk.changed(order_id)
 
 
 def _payment_answer(payment: Payment) -> StoredAnswer:

@@ -2,13 +2,14 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Text
@@ -30,12 +31,43 @@ _OWN = Direct(
     )
 )
 
+_BY_ID = Direct(
+    _PURCHASES.where(orders.c.id == sa.any_(sa.bindparam("order_ids", type_=pg.ARRAY(pg.UUID(as_uuid=True)))))
+)
+_CHANGED = Direct(
+    sa.select(orders.c.id, orders.c.version, policies.c.document_id.is_not(None).label("printed"))
+    .select_from(orders.outerjoin(policies, policies.c.order_id == orders.c.id))
+    .where(orders.c.changed_at >= sa.bindparam("moment", type_=orders.c.changed_at.type))
+)
+
 
 async def own_order(database: Database, owner: str, order_id: UUID) -> Purchase | None:
     """One order of this owner."""
     async with database.reading() as connection:
         row = await _OWN.first(connection, {"order_id": order_id, "owner": owner})
     return None if row is None else purchase_of(row)
+
+
+async def orders_by_id(database: Database, order_ids: Collection[UUID]) -> list[Purchase]:
+    """Orders whoever's they are."""
+    async with database.reading() as connection:
+        rows = await _BY_ID.all(connection, {"order_ids": list(order_ids)})
+    return [purchase_of(row) for row in rows]
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """An order's version, and whether its document is there."""
+
+    order_id: UUID
+    version: int
+    printed: bool
+
+
+async def changed_since(database: Database, moment: datetime) -> list[Changed]:
+    """Orders that changed since then, as they are now."""
+    async with database.reading() as connection:
+        rows = await _CHANGED.all(connection, {"moment": moment})
+    return [Changed(order_id=row["id"], version=row["version"], printed=row["printed"]) for row in rows]
 
 
 async def own_orders(

@@ -1,10 +1,11 @@
 """What orders do when others publish something: keep copies of offers and products, learn of printed documents."""
 
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from insuretech.contracts.events import DocumentReady, OfferReceived, ProductPublished
 from insuretech.kit.db import Connection, Database
-from insuretech.kit.events import Envelope
+from insuretech.kit.events import Envelope, Event
 from insuretech.kit.messaging import MessagingTables, Reaction
 from insuretech.orders.ports import ProductTerms, Store
 
@@ -14,10 +15,11 @@ class PolicyNotHeardOf(Exception):
 
 
 class OrderReactions:
-    """The handlers; ``store`` opens the store on the connection of a reaction."""
+    """The handlers; ``store`` opens the store on the connection of a reaction, ``follow`` hears of printed orders."""
 
-    def __init__(self, store: Callable[[Connection], Store]) -> None:
+    def __init__(self, store: Callable[[Connection], Store], follow: Callable[[UUID], None]) -> None:
         self._store = store
+        self._follow = follow
 
     async def on_offer(self, connection: Connection, event: OfferReceived, _: Envelope) -> None:
         await self.on_offers(connection, [event])
@@ -42,10 +44,16 @@ class OrderReactions:
         if not await self._store(connection).attach_document(event.policy_id, event.document_id):
             raise PolicyNotHeardOf(str(event.policy_id))
 
+    def _printed(self, event: Event) -> None:
+        if isinstance(event, DocumentReady):
+            self._follow(event.order_id)
+
     def all(self, database: Database, tables: MessagingTables) -> tuple[Reaction, ...]:
         """The consumers, as the relay wants them."""
         return (
             Reaction("orders.offers", (OfferReceived,), database, tables, self.on_offer, handle_all=self.on_offers),
             Reaction("orders.products", (ProductPublished,), database, tables, self.on_product),
-            Reaction("orders.documents", (DocumentReady,), database, tables, self.on_document),
+            Reaction(
+                "orders.documents", (DocumentReady,), database, tables, self.on_document, after_commit=self._printed
+            ),
         )

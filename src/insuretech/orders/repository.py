@@ -245,6 +245,7 @@ class OrderStore:
             .where(orders.c.id == order_id, orders.c.next_action_at.is_not(None))
             .where(orders.c.status.not_in([status.value for status in ASKS_INSURER]))
             .values(next_action_at=now, attempts=0, version=orders.c.version + 1, lease_by=None, lease_until=None)
+            .values(changed_at=sa.func.now())
         )
         return (await self._connection.execute(due)).rowcount == 1
 
@@ -252,7 +253,10 @@ class OrderStore:
 
     async def attach_document(self, policy_id: UUID, document_id: UUID) -> bool:
         statement = sa.update(policies).where(policies.c.id == policy_id).values(document_id=document_id)
-        return (await self._connection.execute(statement)).rowcount == 1
+        order_id = (await self._connection.execute(statement.returning(policies.c.order_id))).scalar_one_or_none()
+        seen = sa.update(orders).where(orders.c.id == order_id).values(changed_at=sa.func.now())
+        await self._connection.execute(seen)  # without a new version, which would stop whoever works on the order
+        return order_id is not None
 
     async def publish(self, events: Sequence[Event], now: datetime) -> None:
         await _OUTBOX.publish(self._connection, events, now)

@@ -18,6 +18,7 @@ from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
 from insuretech.kit.idempotency import StoredAnswer, checked_key, required_key
 from insuretech.kit.ids import buyer_of
+from insuretech.kit.positions import GIVEN_HEADERS
 from insuretech.kit.problems import BadRequest, NotFound, responses
 from insuretech.kit.web import bearer_token, stored_json
 from insuretech.orders import queries
@@ -27,6 +28,7 @@ from insuretech.orders.commands import Request as Repeatable
 from insuretech.orders.domain.customer import Customer
 from insuretech.orders.domain.problems import ReturnUrlInvalid
 from insuretech.orders.domain.purchase import AcceptedConsent
+from insuretech.orders.shown import ShownOrders
 from insuretech.orders.views import (
     CancellationView,
     OrderPage,
@@ -91,6 +93,7 @@ class CancellationRequest(msgspec.Struct, forbid_unknown_fields=True):
     summary="Order an offer",
     description=f"Takes the offer; the insurer is then asked for its binding price. {_KEY} {_TOKEN}",
     tags=["orders"],
+    response_headers=GIVEN_HEADERS,
     responses=responses(409, 413, 415, 422),
 )
 async def place(
@@ -122,15 +125,13 @@ async def place(
 async def show(
     request: AnyRequest,
     order_id: FromPath[UUID],
-    database: NamedDependency[Database],
-    views: NamedDependency[Views],
-    clock: NamedDependency[Clock],
+    shown: NamedDependency[ShownOrders],
 ) -> Response[OrderView]:
     """Show an order to its owner."""
-    purchase = await queries.own_order(database, _owner(request), order_id)
-    if purchase is None:
+    view = await shown.view(_owner(request), order_id)
+    if view is None:
         raise NotFound
-    return Response(views.order(purchase, clock.now()), headers=_NO_STORE)
+    return cast("Response[OrderView]", stored_json(view, headers=_NO_STORE))
 
 
 @get(
@@ -163,6 +164,7 @@ async def show_all(
     description=f"Only while the order is `price_changed`, and only to the price it shows. {_KEY} {_TOKEN}",
     tags=["orders"],
     status_code=200,
+    response_headers=GIVEN_HEADERS,
     responses=responses(404, 409, 413, 415, 422),
 )
 async def agree(
@@ -187,6 +189,7 @@ async def agree(
     ),
     tags=["orders"],
     status_code=200,
+    response_headers=GIVEN_HEADERS,
     responses=responses(404, 409, 413, 415, 422),
 )
 async def pay(
@@ -212,6 +215,7 @@ async def pay(
     ),
     tags=["orders"],
     status_code=200,
+    response_headers=GIVEN_HEADERS,
     responses=responses(404, 409, 413, 415, 422),
 )
 async def cancel(
@@ -296,9 +300,9 @@ async def notification(request: AnyRequest, desk: NamedDependency[Desk]) -> None
         raise BadRequest("This is no notification about a payment.")
 
 
-def orders_router(desk: Desk, database: Database, views: Views, clock: Clock) -> Router:
+def orders_router(desk: Desk, database: Database, shown: ShownOrders, views: Views, clock: Clock) -> Router:
     """The service's part of the API."""
-    given = {"desk": desk, "database": database, "views": views, "clock": clock}
+    given = {"desk": desk, "database": database, "shown": shown, "views": views, "clock": clock}
     return Router(
         path="/",
         route_handlers=[place, show, show_all, agree, pay, cancel, show_policy, verify, notification],

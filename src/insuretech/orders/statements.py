@@ -51,9 +51,10 @@ ORDERABLE = Direct(
 KEEP_OFFER = pg.insert(offers).on_conflict_do_nothing(index_elements=["id"])
 """Run with whole rows; what an offer says never changes, so the first that tells of it is right."""
 
+_NOT_GIVEN = {"lease_by", "lease_until", "changed_at"}
 _PLACED = (
     pg.insert(orders)
-    .values({column.name: _bind(column) for column in orders.c if not column.name.startswith("lease_")})
+    .values({column.name: _bind(column) for column in orders.c if column.name not in _NOT_GIVEN})
     .on_conflict_do_nothing(index_elements=["offer_id"], index_where=LIVE_ORDER)
     .returning(orders.c.id)
     .cte("placed")
@@ -112,7 +113,7 @@ SAVE_ORDER = Direct(
     sa.update(orders)
     .where(orders.c.id == _bind(orders.c.id), orders.c.version == _bind(orders.c.version))
     .values({name: _bind(orders.c[name]) for name in CHANGING})
-    .values(version=orders.c.version + 1, lease_by=sa.null(), lease_until=sa.null())
+    .values(version=orders.c.version + 1, changed_at=sa.func.now(), lease_by=sa.null(), lease_until=sa.null())
     .returning(orders.c.id)
 )
 """No row comes back when somebody else was quicker."""
@@ -181,6 +182,7 @@ CLAIM = Direct(
         attempts=sa.case((_BEGINNING, 1), else_=orders.c.attempts + 1),
         ask_first=sa.case((_BEGINNING, _INTERRUPTED), else_=sa.or_(orders.c.ask_first, _INTERRUPTED)),
         version=orders.c.version + 1,
+        changed_at=sa.func.now(),
         lease_by=sa.bindparam("worker", type_=sa.Integer),
         lease_until=sa.bindparam("until", type_=orders.c.created_at.type),
     )

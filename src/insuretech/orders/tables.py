@@ -79,6 +79,8 @@ orders = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("lease_by", sa.Integer),
     sa.Column("lease_until", _moment),
+    sa.Column("changed_at", _moment, nullable=False, server_default=sa.func.now()),
+    sa.Index("ix_orders_changed_at", "changed_at"),
     sa.Index("uq_orders_live_offer", "offer_id", unique=True, postgresql_where=LIVE_ORDER),
     sa.Index("ix_orders_owner_id", "owner", "id"),
     sa.Index("ix_orders_due", "next_action_at", postgresql_where=sa.text("next_action_at is not null")),

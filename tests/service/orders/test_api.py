@@ -262,7 +262,9 @@ async def test_a_printed_document_is_linked(world: World) -> None:
     )
     assert await world.hear(ready, event_id=UUID(int=1))
     assert await world.hear(ready, event_id=UUID(int=1))
-    url = (await world.order(order_id))["policy"]["document_url"]
+    async with asyncio.timeout(5):
+        while (url := (await world.order(order_id))["policy"]["document_url"]) is None:  # noqa: ASYNC110 - as a page
+            await asyncio.sleep(0.01)
     assert url == "https://example.org/api/v1/policies/XXX%200000000001/document"
     assert not await world.hear(msgspec.structs.replace(ready, policy_id=new_id()))
 
