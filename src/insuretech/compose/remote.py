@@ -5,8 +5,9 @@ question arrives as the same exception it raises there; whatever else goes wrong
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from datetime import date
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, TypeVar
 from uuid import UUID
@@ -121,6 +122,31 @@ def remote_corridor(settings: Settings, client: OutgoingClient) -> CorridorSourc
         return found
 
     return corridor
+
+
+def asked_once(corridor: CorridorSource, *, kept: float = 10.0, most: int = 1000) -> CorridorSource:
+    """The same question within ``kept`` seconds is asked once: all insurers of the sandbox price the same answers."""
+    answers: dict[bytes, tuple[float, asyncio.Task[Corridor]]] = {}
+
+    async def asked(concluded_on: date, asking: dict[str, Any], language: Language) -> Corridor:
+        key = sha256(msgspec.json.encode((concluded_on, asking, language))).digest()
+        now = asyncio.get_running_loop().time()
+        found = answers.get(key)
+        if found is None or found[0] < now or _failed(found[1]):
+            while len(answers) >= most:
+                answers.pop(next(iter(answers)))
+            found = answers[key] = (now + kept, asyncio.ensure_future(_of(corridor(concluded_on, asking, language))))
+        return await asyncio.shield(found[1])
+
+    return asked
+
+
+async def _of(answer: Awaitable[Corridor]) -> Corridor:
+    return await answer
+
+
+def _failed(task: asyncio.Task[Corridor]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 class RemoteOffers:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from litestar.types import ControllerRouterHandler
 
 from insuretech.compose.internal import corridor_answers, offer_answers, policy_answers
-from insuretech.compose.remote import RemoteOffers, RemotePolicies, remote_corridor
+from insuretech.compose.remote import RemoteOffers, RemotePolicies, asked_once, remote_corridor
 from insuretech.compose.storage import open_storage
 from insuretech.connectors.directory import open_directory
 from insuretech.kit.platform import Background, Platform, Service
@@ -63,7 +63,7 @@ def _storefront(platform: Platform) -> Service:
 def _sandbox(platform: Platform) -> Service:
     from insuretech.sandbox.app import build
 
-    corridor = remote_corridor(platform.settings, platform.http)
+    corridor = asked_once(remote_corridor(platform.settings, platform.http))
     return build(platform, corridor=corridor, replicas_lag=_SANDBOX_LAG).service
 
 
