@@ -135,6 +135,7 @@ class Kafka:
                 "-Xmx128m",
                 "-XX:+UseSerialGC",
                 "-XX:TieredStopAtLevel=1",
+                *shared_classes(self.libraries),
                 f"-Dlog4j2.configurationFile={_LOG_SETTINGS}",
                 "-cp",
                 class_path(self.libraries),
