@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -326,13 +325,3 @@ class Shelf:
 
     def _run(self, statement: str, values: Mapping[str, object] | None = None) -> sa.CursorResult[Any]:
         return self.connection.execute(sa.text(statement), values or {})
-
-
-def gaps(spans: Iterable[Span]) -> list[Span]:
-    """Times between the first and the last of some partitions that none of them covers."""
-    ordered = sorted(spans, key=lambda span: span.lower or _EPOCH)
-    return [
-        Span(before.upper, after.lower)
-        for before, after in pairwise(ordered)
-        if before.upper is not None and after.lower is not None and before.upper < after.lower
-    ]

@@ -242,3 +242,14 @@ def test_words_are_completed(insuretech: Command) -> None:
     ended = insuretech(_INSURETECH_COMPLETE="complete_bash", COMP_WORDS="insuretech pro", COMP_CWORD="1")
 
     assert ended.said.split() == ["products", "projections"]
+
+
+def test_partitions_are_listed_and_looked_after(insuretech: Command) -> None:
+    """Otherwise nobody can see why the disk fills, or put it right without waiting for the next round."""
+    kept = {one["table"]: one for one in (insuretech("partitions", "maintain", "--json")).document()}
+    listed = (insuretech("partitions", "list", "--json")).document()
+
+    assert {"orders.inbox", "quotes.lines", "documents.outbox"} <= set(kept)
+    assert not any(one["postponed"] or one["held"] or one["out_of_place"] for one in kept.values())
+    assert all(part["lower"] < part["upper"] for part in listed if not part["default"])
+    assert {part["table"] for part in listed if part["default"]} == set(kept)
