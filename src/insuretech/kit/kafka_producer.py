@@ -50,6 +50,8 @@ class EventProducer:
     def send(self, envelopes: Sequence[Envelope]) -> asyncio.Future[None]:
         """Hand a batch over; the future is done when Kafka has all of it, or failed with ``NotSent``."""
         batch = _Batch(len(envelopes), self._loop)
+        if not envelopes:
+            batch.done.set_result(None)
         try:
             for envelope in envelopes:
                 self._producer.produce(

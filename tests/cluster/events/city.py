@@ -102,9 +102,15 @@ class City:
                 await asyncio.sleep(0.05)
 
     async def until_seen(self, residents: int, each: int, consumer: str = "register", limit: float = 60) -> None:
+        """Return when a consumer has noted that every resident moved so often."""
+        await self.until_noted(residents * each, consumer, limit)
+
+    async def until_noted(self, moved: int, consumer: str = "register", limit: float = 60) -> None:
+        """Return when a consumer has noted so many moves."""
+
         async def all_there() -> bool:
             seen = await self.town.seen(consumer)
-            return sum(len(numbers) for numbers in seen.values()) >= residents * each
+            return sum(len(numbers) for numbers in seen.values()) >= moved
 
         await self.until(all_there, limit)
 

@@ -84,7 +84,7 @@ async def test_a_broker_is_killed_in_the_middle(city: City, kafka: RunningKafka)
             kafka.kill("kafka-2")
             await asyncio.sleep(8)
         await city.until_seen(RESIDENTS, 150, limit=60)
-        await asyncio.to_thread(kafka.start, "kafka-2")
+        kafka.start("kafka-2")
         await told_all(city, 150)
     assert await city.town.seen() == in_order(RESIDENTS, 150)
 
@@ -98,7 +98,7 @@ async def test_kafka_is_away_for_a_while_and_comes_back(city: City, kafka: Runni
                 kafka.kill(f"kafka-{number}")
             await asyncio.sleep(5)
             assert await city.town.unpublished() > 0, "it waits in the outbox"
-        await asyncio.to_thread(kafka.heal)
+        kafka.heal()
         await city.until_seen(RESIDENTS, 120, limit=90)
         await told_all(city, 120)
     assert await city.town.seen() == in_order(RESIDENTS, 120)
