@@ -19,7 +19,6 @@ from tests.cluster.events.city import City, running
 from tests.cluster.events.test_through_kafka import in_order
 from tests.service.kit.town import ResidentMoved, messaging
 
-
 Headers = list[tuple[str, str | bytes | None]]
 
 
