@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from insuretech.catalogue.app import Catalogue
 from insuretech.catalogue.app import build as build_catalogue
 from insuretech.compose.edge import application
+from insuretech.compose.hot import open_hot
 from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
 from insuretech.compose.operations import operations_routes
@@ -25,7 +26,6 @@ from insuretech.kit.clock import SystemClock
 from insuretech.kit.db import Database
 from insuretech.kit.http import new_client
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.live import LiveHub
 from insuretech.kit.messaging import Reaction
 from insuretech.kit.outbox import until_delivered
 from insuretech.kit.partition_keeper import PartitionKeeper
@@ -58,6 +58,7 @@ class Composition:
     databases: tuple[Database, ...]
     catalogue: Catalogue
     settlement: Settlement
+    bridges: tuple[Background, ...] = ()
     loops: Loops = field(default_factory=Loops)
     phase: Phase = field(default_factory=Phase)
     keepers: Sequence[PartitionKeeper] = ()
@@ -89,6 +90,7 @@ class Composition:
         """Begin the services' loops, once requests are answered: they call insurers and the payment provider, who may
         live in this very process, and whose refusals at this moment would let every breaker open.
         """
+        self.loops.start(self.bridges)
         for service in self.services:
             self.loops.start(service.background)
         self.loops.start(loops_of(self.keepers))
@@ -102,6 +104,7 @@ class Composition:
         self.begin_stop()
         await self.loops.stop()
         await self.platform.http.aclose()
+        await self.platform.hot.aclose()
         for database in self.databases:
             await database.dispose()
 
@@ -131,17 +134,20 @@ def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
         url = service_url(admin, service, settings.database_secret)
         return databases.setdefault(service, Database(service, url, settings.pool_size))
 
+    hot = open_hot(settings)
     platform = Platform(
         settings=settings,
         clock=SystemClock(),
         keyring=keyring,
         http=new_client(),
-        live=LiveHub(),
+        live=hot.live,
         database=database,
+        hot=hot.store,
     )
     transport = _LateTransport()
     catalogue, settlement, services = _wire(platform, transport)
     composition = Composition(Litestar([], logging_config=None), platform, services, (), catalogue, settlement)
+    composition.bridges = hot.background
     composition.app = _application(settings, platform, services, composition)
     composition.databases = tuple(databases.values())
     composition.keepers = keepers(services, platform)

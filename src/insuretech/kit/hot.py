@@ -68,8 +68,11 @@ def turn_key(projection: str, task: str) -> str:
 class HotStore(Protocol):
     """Entries by key. Every call takes a bounded time and raises ``HotAway`` when it cannot be answered.
 
-    Times to live are seconds.
+    Times to live are seconds. ``shared`` says that other processes see the same.
     """
+
+    @property
+    def shared(self) -> bool: ...
 
     async def get(self, key: str) -> Entry | None: ...
 
@@ -108,6 +111,8 @@ class HotStore(Protocol):
 
 class MemoryHot:
     """Hot storage within one process. What was not touched for longest goes when there are more than ``most``."""
+
+    shared = False
 
     def __init__(self, most: int = MOST_ENTRIES, clock: Callable[[], float] = monotonic) -> None:
         self._most = most

@@ -67,6 +67,15 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     source: int | None
 
 
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """A projection as it is run: which generation is read, which is being built, and when it was last swept."""
+
+    projection: str
+    generation: str
+    building: str | None
+    swept_at: datetime | None
+
+
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What a check found."""
 
@@ -350,10 +359,26 @@ class Projection:
 
     # ------------------------------------------------------------ checking
 
-    async def check(self, patience: float = 1.0) -> Checked:
-        """Hold every entry against its source. What differs is looked at again ``patience`` seconds later.
+    @property
+    def shared(self) -> bool:
+        """Whether it lies where other processes see it, too."""
+        return self._hot.shared
 
-        Raises ``HotAway``.
+    async def describe(self) -> Described:
+        """What is known of it; raises ``HotAway``."""
+        swept = (await self._learn()).get("swept")
+        active, building = self._generations
+        return Described(
+            projection=self.name,
+            generation=f"{self._layout}.{active}",
+            building=None if building is None else f"{self._layout}.{building}",
+            swept_at=None if swept is None else datetime.fromtimestamp(float(swept), UTC),
+        )
+
+    async def check(self, patience: float = 8.0) -> Checked:
+        """Hold every entry against its source. What differs is looked at again for up to ``patience`` seconds.
+
+        Changes of just now may be on their way, and what was missed is to be put right by then. Raises ``HotAway``.
         """
         await self._learn()
         active, entries = self._generations.active, 0
@@ -365,8 +390,9 @@ class Projection:
         if self._complete:
             async for names in self._source.everything():
                 suspects.update(await self._differences(active, names))
-        if suspects:
-            await asyncio.sleep(patience)
+        until = asyncio.get_running_loop().time() + patience
+        while suspects and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, 1.0))
             suspects = await self._differences(active, list(suspects))
         return Checked(projection=self.name, entries=entries, differences=list(suspects.values()))
 

@@ -42,6 +42,8 @@ class RedisHot:
     is outdated would be believed.
     """
 
+    shared = True
+
     def __init__(self, nodes: RedisNodes) -> None:
         self._nodes = nodes
 
