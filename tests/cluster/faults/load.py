@@ -57,7 +57,10 @@ class Stream:
 
 @dataclass
 class Load:
-    """Everybody on the street."""
+    """Everybody on the street.
+
+    ``seed`` decides what they choose and their idempotency keys, so the same one must not be used twice on one cluster.
+    """
 
     street: Street
     rates: Rates
@@ -149,7 +152,7 @@ def main() -> None:
     parser.add_argument("history", type=Path)
     parser.add_argument("--searches", type=float, default=5.0)
     parser.add_argument("--purchases", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--seed", type=int, default=time.time_ns(), help="another one for each load on the same data")
     given = parser.parse_args()
     uvloop.run(run(given.url.rstrip("/"), given.history, Rates(given.searches, given.purchases), given.seed))
 
