@@ -8,6 +8,7 @@ import typer
 from insuretech import __version__
 from insuretech.cli import (
     contracts,
+    database,
     dead_letters,
     documents,
     keys,
@@ -17,6 +18,7 @@ from insuretech.cli import (
     projections,
     reconciliation,
     sandbox,
+    settlement,
     staff,
     topics,
 )
@@ -41,9 +43,11 @@ app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(projections.commands, name="projections")
 app.add_typer(documents.commands, name="documents")
 app.add_typer(keys.commands, name="keys")
+app.add_typer(database.commands, name="database")
 app.add_typer(reconciliation.commands, name="reconciliation")
 app.add_typer(staff.commands, name="staff")
 app.add_typer(sandbox.commands, name="sandbox")
+app.add_typer(settlement.commands, name="settlement")
 app.add_typer(contracts.commands, name="contracts")
 app.add_typer(topics.commands, name="topics")
 

@@ -20,6 +20,10 @@ from insuretech.kit.partitioning import create_messaging_tables
 from insuretech.kit.roles import role_password, scram_verifier
 
 _LOCK = 7_204_000_001
+_MAY_ACT_AS = sa.text(
+    "select pg_has_role(:name, case when current_setting('server_version_num')::int < 160000 "
+    "then 'member' else 'set' end)"
+)
 
 
 class SchemaUnknown(Unusable):
@@ -68,9 +72,9 @@ def _prepare(connection: Connection, service: str, password: str) -> None:
     known = connection.execute(sa.text("select 1 from pg_roles where rolname = :name"), {"name": service}).first()
     if known is None:
         connection.exec_driver_sql(f"create role {quoted} login")
-    may_act_as = sa.text("select pg_has_role(:name, 'member')")
-    if not connection.execute(may_act_as, {"name": service}).scalar():
-        connection.exec_driver_sql(f"grant {quoted} to current_user")  # who makes a role may not act as it (since 16)
+    if not connection.execute(_MAY_ACT_AS, {"name": service}).scalar():
+        # Since 16, who has made a role may not yet act as it.
+        connection.exec_driver_sql(f"grant {quoted} to current_user")
     if password:
         secret = password.replace("'", "''")
         connection.exec_driver_sql(f"alter role {quoted} password '{secret}'")

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 
 from insuretech.cli import session
 from insuretech.cli.app import main
+from insuretech.kit.roles import role_password
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,25 @@ def test_keys_are_rotated(insuretech: Command) -> None:
 
     assert (first["current"], second["current"]) == ("k2", "k3")
     assert {"quotes", "orders"} <= set(second["reencrypted"])
+
+
+def test_keys_are_handed_out_before_they_are_used(insuretech: Command) -> None:
+    """Otherwise machines with copies of the key file cannot change a key without errors."""
+    made, again = insuretech("keys", "create", "--json").document(), insuretech("keys", "create", "--json").document()
+    assert (made["made"], again["made"]) == (True, False)
+    coming = insuretech("keys", "add", "--json").document()
+    assert (coming["current"], coming["newest"]) == ("k1", "k2")
+    assert insuretech("keys", "use", "--json").document()["current"] == "k2"
+    assert insuretech("keys", "reencrypt", "--json").document()["current"] == "k2"
+
+
+def test_a_service_is_told_its_own_way_to_the_database(insuretech: Command) -> None:
+    """Otherwise every process has to hold the secret from which all passwords follow."""
+    address = "postgresql://deployer:secret@db.example:5432/shop"
+    found = insuretech("database", "address", "orders", "--json", DATABASE_URL=address, INSURETECH_DATABASE_SECRET="s")
+    password = role_password("s", "orders")
+    assert found.document()["database_url"] == f"postgresql://orders:{password}@db.example:5432/shop"
+    assert insuretech("database", "address", "nobody", DATABASE_URL=address).code == 2
 
 
 def test_documents_are_checked(insuretech: Command, sql: Sql) -> None:
