@@ -132,10 +132,11 @@ class Rehearsal:
         """Compare projections with their source until they agree; what differs when the time is over, else nothing."""
         until = monotonic() + CONSISTENT_WITHIN
         while True:
-            ended = self.command("projections", "check")
+            left = max(0.0, until - monotonic())
+            ended = self.command("projections", "check", "--patience", f"{left:.1f}")
             if ended.returncode == 0:
                 return ""
-            if monotonic() > until:
+            if left == 0:
                 return (ended.stdout + ended.stderr)[-2000:] or "the check failed without a word"
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
