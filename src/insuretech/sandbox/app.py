@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from insuretech.contracts.tariffs import CorridorSource
@@ -29,8 +29,10 @@ from insuretech.sandbox.routes.json_callback import callback_routes
 from insuretech.sandbox.routes.json_polling import polling_routes
 from insuretech.sandbox.routes.overview import Overview, overview_routes
 from insuretech.sandbox.routes.pay import pay_routes
+from insuretech.sandbox.routes.statements import insurer_statements, provider_statements
 from insuretech.sandbox.routes.xml_sync import xml_routes
 from insuretech.sandbox.routes.yookassa import yookassa_routes
+from insuretech.sandbox.statements import Entry
 from insuretech.sandbox.tariff import Tariff, load_reference_tariffs
 
 NOTIFICATIONS = "/api/v1/payments/notifications"
@@ -85,6 +87,18 @@ def build(platform: Platform, *, corridor: CorridorSource, replicas_lag: float =
         async with database.reading() as connection:
             return await queries.books(connection, clock.now(), latest)
 
+    async def insurer_books(code: str, since: datetime, until: datetime) -> list[Entry]:
+        async with database.reading() as connection:
+            return await queries.insurer_entries(connection, code, since, until)
+
+    async def payment_books(since: datetime, until: datetime) -> list[Entry]:
+        async with database.reading() as connection:
+            return await queries.payment_entries(connection, since, until)
+
+    async def refund_books(since: datetime, until: datetime) -> list[Entry]:
+        async with database.reading() as connection:
+            return await queries.refund_entries(connection, since, until)
+
     async def totals() -> queries.Totals:
         async with database.reading() as connection:
             return await queries.totals(connection, clock.now())
@@ -100,6 +114,14 @@ def build(platform: Platform, *, corridor: CorridorSource, replicas_lag: float =
                 callback_routes(desk, settings.sandbox_secret),
                 xml_routes(desk, settings.sandbox_secret),
                 yookassa_routes(provider, settings.yookassa_secret_key),
+                insurer_statements(behaviours, insurer_books, settings.sandbox_secret),
+                provider_statements(
+                    behaviours,
+                    payment_books,
+                    refund_books,
+                    shop_id=settings.yookassa_shop_id,
+                    secret_key=settings.yookassa_secret_key,
+                ),
                 control_routes(controls, books),
                 overview_routes(Overview(controls, books, totals)),
                 pay_routes(provider),

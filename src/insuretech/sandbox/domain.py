@@ -41,7 +41,19 @@ class AnswerLost(Exception):
         self.manner: Manner = manner
 
 
-class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Slips(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a party's own register of a month is from its books: shares of its lines that it leaves out, tells with
+    another amount, dates a day later or tells twice, and the number of lines it invents. The same lines every time.
+    """
+
+    statement_omits: Share = 0.0
+    statement_amounts: Share = 0.0
+    statement_days: Share = 0.0
+    statement_doubles: Share = 0.0
+    statement_invents: Annotated[int, Meta(ge=0, le=1000)] = 0
+
+
+class Behaviour(Slips, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an insurer behaves; every field may be set live.
 
     Every call: takes between ``delay_min_ms`` and ``delay_max_ms``; a share of ``failure_rate`` fails in one of the
@@ -63,6 +75,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ``forged`` carries a wrong signature.
 
     Ending a policy: ``cancel``; ``unknown_ended`` ends it and loses the answer.
+
+    Its register of a month: ``Slips``.
     """
 
     delay_min_ms: Milliseconds = 0
@@ -98,7 +112,7 @@ class InsurerDocument(Behaviour, frozen=True, kw_only=True, forbid_unknown_field
     character: str = ""
 
 
-class ProviderBehaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProviderBehaviour(Slips, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the payment provider behaves; every field may be set live.
 
     Calls take between ``delay_min_ms`` and ``delay_max_ms``; ``access`` ``down`` or ``hang`` stops them all, and a

@@ -36,6 +36,17 @@ _EVERY_CALL = Group(
     ),
 )
 
+_STATEMENT = Group(
+    "Its own register of a month",
+    (
+        Field("statement_omits", "Share of lines left out", "share"),
+        Field("statement_amounts", "with another amount", "share"),
+        Field("statement_days", "a day later", "share"),
+        Field("statement_doubles", "told twice", "share"),
+        Field("statement_invents", "Lines invented", "number"),
+    ),
+)
+
 INSURER: tuple[Group, ...] = (
     _EVERY_CALL,
     Group(
@@ -86,6 +97,7 @@ INSURER: tuple[Group, ...] = (
             Field("cancel", "Ending a policy", "choice", ("ok", "refuse", "unknown_ended", "down", "hang")),
         ),
     ),
+    _STATEMENT,
 )
 
 PROVIDER: tuple[Group, ...] = (
@@ -107,6 +119,7 @@ PROVIDER: tuple[Group, ...] = (
             Field("notification_delay_ms", "Delay, ms", "number"),
         ),
     ),
+    _STATEMENT,
 )
 
 

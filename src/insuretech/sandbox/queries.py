@@ -11,6 +11,7 @@ from insuretech.contracts.money import Money
 from insuretech.kit.db import Connection
 from insuretech.sandbox.domain import EndingRecord, OfferRecord, PolicyRecord, ReservationRecord
 from insuretech.sandbox.payments import Payment, Refund
+from insuretech.sandbox.statements import Entry
 from insuretech.sandbox.tables import (
     behaviours,
     deliveries,
@@ -162,6 +163,38 @@ class BookedPayment(msgspec.Struct, frozen=True):
     captured: Money
     refunded: Money
     status: str
+
+
+async def insurer_entries(connection: Connection, insurer: str, since: datetime, until: datetime) -> list[Entry]:
+    """What an insurer concluded and ended between two moments, oldest first."""
+    named = (policies.c.insurer == insurer, policies.c.outcome == "issued")
+    concluded = sa.select(policies.c.number, policies.c.concluded_at.label("at"), policies.c.premium.label("amount"))
+    concluded = concluded.where(*named, policies.c.concluded_at >= since, policies.c.concluded_at < until)
+    ended = (
+        sa.select(policies.c.number, policies.c.ended_at.label("at"), (-endings.c.refund).label("amount"))
+        .join(endings, sa.and_(endings.c.insurer == policies.c.insurer, endings.c.policy_number == policies.c.number))
+        .where(*named, endings.c.outcome == "ended", policies.c.ended_at >= since, policies.c.ended_at < until)
+    )
+    both = sa.union_all(concluded, ended).subquery()
+    rows = await connection.execute(sa.select(both).where(both.c.amount != 0).order_by(both.c.at, both.c.number))
+    return [Entry(*row) for row in rows]
+
+
+async def payment_entries(connection: Connection, since: datetime, until: datetime) -> list[Entry]:
+    """Payments the provider took between two moments, oldest first."""
+    taken = sa.select(payments.c.id, payments.c.captured_at, payments.c.captured, payments.c.description)
+    taken = taken.where(payments.c.captured_at >= since, payments.c.captured_at < until, payments.c.captured > 0)
+    rows = await connection.execute(taken.order_by(payments.c.captured_at, payments.c.id))
+    return [Entry(str(number), at, amount, description or "") for number, at, amount, description in rows]
+
+
+async def refund_entries(connection: Connection, since: datetime, until: datetime) -> list[Entry]:
+    """Refunds that succeeded between two moments, oldest first, each under the id of its payment."""
+    moment = sa.func.coalesce(refunds.c.ready_at, refunds.c.created_at)
+    back = sa.select(refunds.c.payment_id, moment, refunds.c.amount, refunds.c.id)
+    back = back.where(refunds.c.status == "succeeded", moment >= since, moment < until)
+    rows = await connection.execute(back.order_by(moment, refunds.c.id))
+    return [Entry(str(number), at, amount, str(refund)) for number, at, amount, refund in rows]
 
 
 class WholeBooks(msgspec.Struct, frozen=True):
