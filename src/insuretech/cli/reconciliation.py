@@ -50,7 +50,8 @@ def status(month: Month, *, as_json: AsJson = False) -> None:
     if as_json:
         show(states, title="", as_json=True)
         return
-    show([_row(state) for state in states], title=f"Reconciliation of {month}", as_json=False)
+    told = [_row(state) for state in states if state.our_lines or state.statement or state.discrepancies]
+    show(told, title=f"Reconciliation of {month}", as_json=False)
 
 
 @commands.command()

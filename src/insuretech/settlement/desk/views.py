@@ -86,7 +86,8 @@ def environment(language: Language) -> Environment:
 
 def roubles(amount: Decimal, language: Language) -> str:
     """``12 345,67``: always with kopecks, which are what is looked for here."""
-    return f"{format_decimal(amount, '#,##0.00', locale=language)}{_NBSP}₽"
+    number = format_decimal(amount, "#,##0.00", locale=language).replace("-", "\u2212")
+    return f"{number}{_NBSP}₽"
 
 
 def short_day(day: date, language: Language) -> str:
