@@ -12,9 +12,8 @@ from sqlalchemy.dialects import postgresql as pg
 from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
 from insuretech.kit.direct import Direct
-from insuretech.kit.ids import made_at
 from insuretech.kit.messaging import MessagingTables, Reaction
-from insuretech.kit.positions import Position, positions_in
+from insuretech.kit.positions import Position, is_fresh, positions_in
 
 WAITED = Counter("insuretech_position_waits_total", "Reads that named positions, by how it ended.", ["service", "end"])
 
@@ -52,7 +51,9 @@ class CatchingUp:
 
     async def with_position(self, header: str | None) -> bool:
         """Return when everything the header names has been handled, or False when that takes too long."""
-        positions = [one for one in positions_in(header) if one.type in self._consumers and self._is_fresh(one)]
+        now = self._clock.now()
+        named = [one for one in positions_in(header) if one.type in self._consumers]
+        positions = [one for one in named if is_fresh(one, now, _FRESH)]
         if not positions:
             return True
         until = asyncio.get_running_loop().time() + self._limit
@@ -65,12 +66,6 @@ class CatchingUp:
             pause = min(2 * pause, 0.1)
         WAITED.labels(self._database.service, "caught up").inc()
         return True
-
-    def _is_fresh(self, position: Position) -> bool:
-        try:
-            return abs(self._clock.now() - made_at(position.event_id)) < _FRESH
-        except OverflowError:
-            return False
 
     async def _all_handled(self, positions: Sequence[Position]) -> bool:
         wanted = sum(len(self._consumers[one.type]) for one in positions)

@@ -7,11 +7,14 @@ bounded wait from what it knows. Positions say nothing to those who cannot read 
 
 from collections.abc import Sequence
 from contextvars import ContextVar
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from litestar.datastructures import ResponseHeader
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from insuretech.kit.ids import made_at
 
 HEADER = "Insuretech-Position"
 DESCRIPTION = (
@@ -29,6 +32,7 @@ GIVEN_HEADERS = (
 
 _MOST = 8
 """Positions in one header; commands write fewer events."""
+_LATELY = timedelta(seconds=10)
 _SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
@@ -68,6 +72,22 @@ def header_of(positions: Sequence[Position]) -> str:
     """The header's value, of the last events of each type."""
     newest = {position.type: position for position in positions}
     return ", ".join(str(position) for position in list(newest.values())[-_MOST:])
+
+
+def wrote_lately(header: str | None, service: str, now: datetime) -> bool:
+    """Whether a header names an event of this service from the last ten seconds: its reader wants no copy of then."""
+    return any(
+        position.type.startswith(f"{service}.") and is_fresh(position, now, _LATELY)
+        for position in positions_in(header)
+    )
+
+
+def is_fresh(position: Position, now: datetime, within: timedelta) -> bool:
+    """Whether the event was written within a time of now; ids that are no UUIDv7 tell nothing and count as old."""
+    try:
+        return abs(now - made_at(position.event_id)) < within
+    except OverflowError:
+        return False
 
 
 class Positions:

@@ -18,7 +18,7 @@ from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
 from insuretech.kit.idempotency import StoredAnswer, checked_key, required_key
 from insuretech.kit.ids import buyer_of
-from insuretech.kit.positions import GIVEN_HEADERS
+from insuretech.kit.positions import DESCRIPTION, GIVEN_HEADERS, HEADER, wrote_lately
 from insuretech.kit.problems import BadRequest, NotFound, responses
 from insuretech.kit.web import bearer_token, stored_json
 from insuretech.orders import queries
@@ -126,9 +126,12 @@ async def show(
     request: AnyRequest,
     order_id: FromPath[UUID],
     shown: NamedDependency[ShownOrders],
+    clock: NamedDependency[Clock],
+    position: Annotated[str | None, HeaderParameter(name=HEADER, description=DESCRIPTION)] = None,
 ) -> Response[OrderView]:
     """Show an order to its owner."""
-    view = await shown.view(_owner(request), order_id)
+    changed = wrote_lately(position, "orders", clock.now())
+    view = await shown.view(_owner(request), order_id, just_changed=changed)
     if view is None:
         raise NotFound
     return cast("Response[OrderView]", stored_json(view, headers=_NO_STORE))

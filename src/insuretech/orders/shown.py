@@ -45,14 +45,21 @@ class ShownOrders:
         self._source = _Source(database, views, clock)
         self.projection = Projection("orders.order", hot, self._source, clock, ttl=KEPT_FOR, same=self._same)
 
-    async def view(self, owner: str, order_id: UUID, at_least: int = 0) -> bytes | None:
-        """The order for its owner, as JSON; None for everybody else."""
-        entry = await self.projection.read(str(order_id), at_least)
+    async def view(self, owner: str, order_id: UUID, *, just_changed: bool = False) -> bytes | None:
+        """The order for its owner, as JSON; None for everybody else.
+
+        Who has ``just_changed`` it is told what the database says: hot storage may have been away for a moment.
+        """
+        name = str(order_id)
+        if just_changed:
+            entry = (await self._source.load([name])).get(name)
+        else:
+            entry = await self.projection.read(name)
         if entry is None:
             return None
         shown = _decoder.decode(entry.value)
         if shown.owner == owner and shown.day != self._today():
-            entry = await self.projection.read(str(order_id), entry.version + 1)  # from the source
+            entry = await self.projection.read(name, entry.version + 1)  # from the source
             shown = shown if entry is None else _decoder.decode(entry.value)
         return shown.view if shown.owner == owner else None
 
