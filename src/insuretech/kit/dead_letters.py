@@ -42,15 +42,27 @@ async def dead_letters(database: Database, tables: MessagingTables, *, limit: in
 
 
 async def replay(letters: Iterable[DeadLetter], reactions: Sequence[Reaction]) -> list[UUID]:
-    """Hand letters to their consumers again, in the order their events occurred; the ids of those handled this time."""
-    by_consumer = {reaction.consumer: reaction for reaction in reactions}
+    """Hand letters to their consumers again, in the order their events occurred; the ids of those handled this time.
+
+    A letter of a service as a whole (its version knew no such event) goes to all its reactions on that event.
+    """
     handled = []
     for letter in sorted(letters, key=lambda letter: letter.event_id):
-        reaction = by_consumer.get(letter.consumer)
-        if reaction is None or not await deliver(reaction, letter.envelope, attempts=1, backoff=0):
+        concerned = [reaction for reaction in reactions if _concerns(letter, reaction)]
+        if not concerned:
             continue
-        table = reaction.tables.dead_letters
-        async with reaction.database.transaction() as connection:
+        done = [await deliver(reaction, letter.envelope, attempts=1, backoff=0) for reaction in concerned]
+        if not all(done):
+            continue
+        table = concerned[0].tables.dead_letters
+        async with concerned[0].database.transaction() as connection:
             await connection.execute(sa.update(table).where(table.c.id == letter.id).values(replayed_at=sa.func.now()))
         handled.append(letter.id)
     return handled
+
+
+def _concerns(letter: DeadLetter, reaction: Reaction) -> bool:
+    if reaction.consumer == letter.consumer:
+        return True
+    of_this_service = reaction.database.service == letter.consumer
+    return of_this_service and any(event.type_name() == letter.type for event in reaction.events)
