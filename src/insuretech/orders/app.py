@@ -30,7 +30,7 @@ from insuretech.orders.repository import OrderStore, TermsCache, forget_old, pre
 from insuretech.orders.routes import orders_router
 from insuretech.orders.saga import Saga
 from insuretech.orders.shown import ShownOrders
-from insuretech.orders.tables import messaging
+from insuretech.orders.tables import OFFERS, messaging
 from insuretech.orders.views import Views
 
 log = structlog.get_logger(__name__)
@@ -121,6 +121,7 @@ def build(
         ],
         database=database,
         messaging=messaging,
+        partitions=(OFFERS,),
         hot=(shown.projection,),
         reencrypt=lambda: reseal(database, vault.current_key, resealed),
     )

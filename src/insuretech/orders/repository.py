@@ -52,7 +52,6 @@ from insuretech.orders.tables import (
     cancellations,
     messaging,
     notifications,
-    offers,
     orders,
     payments,
     policies,
@@ -60,7 +59,6 @@ from insuretech.orders.tables import (
     products,
 )
 
-OFFERS_KEPT_FOR = timedelta(days=1)
 """How long our copy of an offer outlives the offer."""
 PREVIEWS_KEPT_FOR = timedelta(days=30)
 REPEATED_WITHIN = timedelta(seconds=1)
@@ -334,9 +332,8 @@ async def presence(database: Database, worker: int) -> AsyncIterator[Callable[[]
 
 
 async def forget_old(database: Database, now: datetime) -> None:
-    """Delete what is past its retention."""
+    """Delete what is past its retention, but for what goes with its partition."""
     async with database.transaction() as connection:
-        await connection.execute(sa.delete(offers).where(offers.c.expires_at < now - OFFERS_KEPT_FOR))
         await connection.execute(
             sa.delete(cancellations).where(
                 cancellations.c.status == CancellationStatus.PREVIEWED.value,

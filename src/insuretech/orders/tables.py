@@ -1,10 +1,13 @@
 """Pictures of the tables in schema ``orders``; the migrations make them."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from insuretech.kit.db import service_metadata
 from insuretech.kit.messaging import messaging_tables
+from insuretech.kit.partitions import Plan
 
 metadata = service_metadata("orders")
 messaging = messaging_tables(metadata)
@@ -44,8 +47,16 @@ offers = sa.Table(
     sa.Column("starts_on", sa.Date, nullable=False),
     sa.Column("ends_on", sa.Date, nullable=False),
     sa.Index("ix_offers_expires_at", "expires_at"),
+    postgresql_partition_by="range (id)",
 )
-"""Our copy of offers; forgotten a day after they expire."""
+"""Our copy of offers, in partitions by their time; forgotten when all of a day have been expired for a day."""
+OFFERS = Plan(
+    table=offers.name,
+    column="id",
+    kept=timedelta(days=1),
+    held="expires_at > cast(:now as timestamptz) - interval '1 day'",
+    trouble=False,
+)
 
 orders = sa.Table(
     "orders",
