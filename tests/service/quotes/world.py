@@ -14,6 +14,7 @@ from litestar import Litestar
 from litestar.types import Message
 
 from insuretech.compose.edge import application
+from insuretech.compose.hot import Hot, open_hot
 from insuretech.contracts.events import ProductPublished
 from insuretech.contracts.tariffs import Corridor
 from insuretech.contracts.text import Language
@@ -23,7 +24,6 @@ from insuretech.kit.events import Envelope, Event
 from insuretech.kit.http import new_client
 from insuretech.kit.ids import new_id
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.live import LiveHub
 from insuretech.kit.platform import Background, Platform
 from insuretech.kit.relay import deliver
 from insuretech.kit.settings import Settings
@@ -57,11 +57,13 @@ class World:
         *,
         keyring: Keyring | None = None,
         engine: EngineSettings = QUICK,
+        hot: Hot | None = None,
     ) -> None:
         self.database = database
         self.insurers = insurers
         self.keyring = keyring or Keyring.generate()
-        self.hub = LiveHub()
+        self.hot = hot or open_hot(Settings())
+        self.hub = self.hot.live
         self.platform = Platform(
             settings=Settings(public_url="http://test"),
             clock=SystemClock(),
@@ -69,6 +71,7 @@ class World:
             http=new_client(),
             live=self.hub,
             database=lambda _: database,
+            hot=self.hot.store,
         )
         self.quotes = build(self.platform, insurers=insurers, corridor=self._corridor, engine_settings=engine)
         self.app: Litestar = application(self.quotes.service.routes, self.platform.settings)
@@ -83,7 +86,7 @@ class World:
 
     def start(self) -> None:
         """Run the engine and the other loops."""
-        loops = self.quotes.service.background
+        loops = [*self.hot.background, *self.quotes.service.background]
         self._tasks = [asyncio.create_task(_run(loop), name=loop.name) for loop in loops]
 
     async def stop(self) -> None:
@@ -94,6 +97,7 @@ class World:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.platform.http.aclose()
         await self.client.aclose()
+        await self.hot.store.aclose()
 
     async def hear(self, event: Event, at: datetime | None = None) -> Envelope:
         """Let the reactions have an event, as the relay would."""

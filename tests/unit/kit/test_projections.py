@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from insuretech.kit import projections
 from insuretech.kit.clock import FixedClock
-from insuretech.kit.hot import Entry, Growth, HotAway, MemoryHot
+from insuretech.kit.hot import Entry, Growth, HotAway, HotStore, MemoryHot
 from insuretech.kit.projections import Projection, RebuildUnderWay
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Failing(MemoryHot):
 _CALLS = {"get", "get_many", "put", "put_many", "grow", "versions", "state", "set_state", "take_turn"}
 
 
-def projection(hot: MemoryHot, ledger: Ledger, *, complete: bool = False) -> Projection:
+def projection(hot: HotStore, ledger: Ledger, *, complete: bool = False) -> Projection:
     """A replica's view of the one projection."""
     return Projection("test.rows", hot, ledger, FixedClock(NOW), ttl=600, complete=complete)
 
