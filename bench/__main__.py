@@ -8,7 +8,7 @@ from time import monotonic
 
 import uvloop
 
-from bench import placing, quoting, reads, report, stage, starting
+from bench import partitions, placing, quoting, reads, report, stage, starting
 from bench.report import Figure
 
 Measurement = Callable[[bool], Awaitable[list[Figure]]]
@@ -34,12 +34,21 @@ async def _starting(quick: bool) -> list[Figure]:
     return await starting.measure(rounds=1 if quick else 5)
 
 
+async def _partitions(quick: bool) -> list[Figure]:
+    return await partitions.measure(orders=600 if quick else 30_000)
+
+
+async def _million(_: bool) -> list[Figure]:
+    return await partitions.measure(orders=1_000_000)
+
+
 MEASUREMENTS: dict[str, Measurement] = {
     "reads": _reads,
     "orders": _placing,
     "quotes": _quoting,
     "live": _live,
     "start": _starting,
+    "partitions": _partitions,
 }
 
 
@@ -57,7 +66,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="measurement", help=f"of {', '.join(MEASUREMENTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="few and short turns, nothing kept: does it work at all")
+    parser.add_argument("--full", action="store_true", help="what takes tens of minutes: a million orders' rows")
     asked = parser.parse_args()
+    if asked.full:
+        MEASUREMENTS["partitions"] = _million
     if unknown := set(asked.names) - set(MEASUREMENTS):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
