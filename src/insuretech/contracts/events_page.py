@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from insuretech.contracts.events import EVENTS, event_schemas
+from insuretech.contracts.topics import topics
 from insuretech.kit.events import Event
 
 _HEAD = """\
@@ -14,6 +15,11 @@ _HEAD = """\
 
 Facts that services tell each other. They are written to the sender's outbox in the transaction of the change, delivered
 at least once, and in order within a key; receivers drop repeats by the event's id. No event holds personal data.
+
+On Kafka a record's key is the aggregate's id, its value the JSON below, and its headers are `id`, `type`,
+`occurred_at`, `position` (grows with every event of a key) and `traceparent`. What a service gives up on goes to its
+table of dead letters and, with `consumer` and `reason` as further headers, to `<service>.dead-letters.v1`. Topics are
+set by `src/insuretech/contracts/data/topics.yaml` and made by `insuretech topics apply`.
 
 A field with a default may be added. Any other change is a new version under a new topic (`….v2`): a test compares the
 contracts with `src/insuretech/contracts/events.lock.json`, which `insuretech contracts lock` brings up to date.
@@ -27,9 +33,10 @@ def events_page() -> str:
     """Markdown with one chapter per topic and one table of fields per event."""
     schemas = event_schemas()
     parts = [_HEAD]
-    for topic in sorted({event.topic for event in EVENTS.values()}):
-        parts.append(f"## `{topic}`\n")
-        parts += [_event(event, schemas[name]) for name, event in EVENTS.items() if event.topic == topic]
+    for topic in (topic for topic in topics() if any(event.topic == topic.name for event in EVENTS.values())):
+        kept = "the last event of each key" if topic.retention_days is None else f"{topic.retention_days} days"
+        parts.append(f"## `{topic.name}`\n\n{topic.partitions} partitions; keeps {kept}.\n")
+        parts += [_event(event, schemas[name]) for name, event in EVENTS.items() if event.topic == topic.name]
     return "\n".join(parts)
 
 
