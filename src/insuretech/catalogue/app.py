@@ -47,12 +47,13 @@ def build(platform: Platform, *, insurers: InsurerDirectory) -> Catalogue:
     shelf = Shelf(pages)
 
     async def load(folder: Traversable | None = None) -> list[Loaded]:
-        return await desk.load_products(read_products(folder, insurers=insurers.codes()))
+        loaded = await desk.load_products(read_products(folder, insurers=insurers.codes()))
+        await desk.build_pages()  # also of what has not changed: this version may draw it in another way
+        return loaded
 
     async def seed() -> None:
         """Sell what the package brings along."""
         await load()
-        await desk.build_pages()
 
     async def follow() -> None:
         """Hot storage follows the pages; what this process follows itself, it also shows at once."""

@@ -38,6 +38,7 @@ from insuretech.kit.settings import Settings, SettingsInvalid
 log = structlog.get_logger(__name__)
 
 _PAUSE = 0.5  # seconds between attempts to start
+_PATIENCE = 5.0  # seconds without an answer after which a database counts as away
 
 
 class NotYet(Exception):
@@ -151,7 +152,9 @@ def _application(process: ServiceProcess, settings: Settings) -> Litestar:
     def without() -> Sequence[str]:
         return [*process.loops.down(), *warnings_of(process.keepers)]
 
-    probes = operations_routes([process.service], process.platform, phase=process.phase, without=without)
+    probes = operations_routes(
+        [process.service], process.platform, phase=process.phase, without=without, patience=_PATIENCE
+    )
     return application(
         [*process.service.routes, *probes], settings, [running], process.service.failure_page, described=False
     )

@@ -1,6 +1,6 @@
 """Where a process is in its life, and what it therefore says to requests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from litestar.enums import ScopeType
@@ -18,9 +18,15 @@ class Phase:
 
     now: Literal["starting", "working", "draining"] = "working"
     reason: str = ""
+    begun: bool = field(init=False)
+    """Whether everything has been there once."""
+
+    def __post_init__(self) -> None:
+        self.begun = self.now != "starting"
 
     def begin(self) -> None:
         """Requests can be carried out from now on."""
+        self.begun = True
         if self.now == "starting":
             self.now, self.reason = "working", ""
 
@@ -43,7 +49,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
-        elif self._phase.now == "starting" and not scope["path"].startswith(_ALWAYS_ANSWERED):
+        elif not self._phase.begun and not scope["path"].startswith(_ALWAYS_ANSWERED):
             await _say_not_yet(send)
         else:
             await self._app(scope, receive, self._closing(send))

@@ -49,20 +49,22 @@ def operations_routes(
     *,
     phase: Phase | None = None,
     without: Callable[[], Sequence[str]] = tuple,
+    patience: float = 0.0,
 ) -> list[ControllerRouterHandler]:
     """Handlers of ``/healthz/startup``, ``/healthz/live``, ``/healthz/ready`` and ``/metrics``.
 
     ``loops_down`` names background loops that are not running, ``without`` what is away but not needed for requests.
+    A database counts as away once it has not answered for ``patience`` seconds: where all replicas ask the same one, a
+    moment in which it is slow would otherwise leave no replica to answer at all.
     """
     life = phase or Phase()
     databases = [service.database for service in services if service.database is not None]
+    watched = [_Watched(database, patience) for database in databases]
     optional = {f"database:{service.name}" for service in services if service.serves_without_database}
 
     @get("/healthz/startup", include_in_schema=False)
     async def startup() -> Response[Health]:
-        if life.now == "starting":
-            return _unwell(Health("starting", [life.reason or "start"]))
-        return _well(Health("started"))
+        return _well(Health("started")) if life.begun else _unwell(Health("starting", [life.reason or "start"]))
 
     @get("/healthz/live", include_in_schema=False)
     async def live() -> Response[Health]:
@@ -74,7 +76,7 @@ def operations_routes(
             return Response(Health("draining", ["draining"]), status_code=_LEAVING, headers=_NO_STORE)
         if life.now == "starting":
             return _unwell(Health("not ready", [life.reason or life.now]))
-        away = await _unanswering(databases)
+        away = await _unanswering(watched)
         failing = [*(name for name in away if name not in optional), *(f"loop:{name}" for name in loops_down())]
         missed = [*(name for name in away if name in optional), *without()]
         if failing:
@@ -98,20 +100,32 @@ def _unwell(health: Health) -> Response[Health]:
     return Response(health, status_code=503, headers=_NO_STORE)
 
 
-async def _unanswering(databases: Sequence[Database]) -> list[str]:
-    answers = await asyncio.gather(*(_answers(database) for database in databases))
-    return [f"database:{one.service}" for one, answered in zip(databases, answers, strict=True) if not answered]
+class _Watched:
+    """A database and when it answered last; one that did within ``patience`` seconds is believed to be there."""
 
+    def __init__(self, database: Database, patience: float) -> None:
+        self.name = f"database:{database.service}"
+        self._database = database
+        self._patience = patience
+        self._limit = _PING_LIMIT / 2 if patience else _PING_LIMIT  # who asks, waits for a second
+        self._answered = float("-inf")
 
-async def _answers(database: Database) -> bool:
-    """Whether a connection can be had and used within the limit; also no when all are lent out for longer."""
-    try:
-        async with asyncio.timeout(_PING_LIMIT):
-            await database.ping()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
-        log.warning("database.unavailable", service=database.service, error=type(error).__name__)
+    async def away(self) -> bool:
+        """Whether no connection can be had and used within the limit; also when all are lent out for longer."""
+        clock = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(self._limit):
+                await self._database.ping()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
+            log.warning("database.unavailable", service=self._database.service, error=type(error).__name__)
+            return clock() - self._answered > self._patience
+        self._answered = clock()
         return False
-    return True
+
+
+async def _unanswering(databases: Sequence[_Watched]) -> list[str]:
+    away = await asyncio.gather(*(database.away() for database in databases))
+    return [database.name for database, missing in zip(databases, away, strict=True) if missing]
 
 
 def _measure(platform: Platform, databases: Sequence[Database]) -> None:

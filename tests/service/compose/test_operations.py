@@ -31,6 +31,7 @@ async def probed(
     away: URL | None = None,
     phase: Phase | None = None,
     bridged: bool = False,
+    patience: float = 0.0,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that serves the probes of two services; the second one's database may be away.
 
@@ -43,7 +44,7 @@ async def probed(
     ]
     async with new_client() as outgoing:
         platform = Platform(Settings(), SystemClock(), Keyring.generate(), outgoing, LiveHub(), database)
-        routes = operations_routes(services, platform, loops.down if loops else tuple, phase=phase)
+        routes = operations_routes(services, platform, loops.down if loops else tuple, phase=phase, patience=patience)
         app = Litestar(routes, openapi_config=None, logging_config=None)
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # the two name the same protocol differently
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -113,6 +114,22 @@ async def test_not_ready_within_a_second_when_all_connections_are_lent_out(datab
             await connection.close()
     assert response.json()["failing"] == ["database:quotes"]
     assert time.monotonic() - began < 1.5
+
+
+async def test_ready_through_a_moment_in_which_the_database_is_slow(database: Databases) -> None:
+    """Otherwise one slow second of the database takes all replicas out at once, and nobody is answered at all."""
+    pool = database("quotes")
+    async with probed(database, patience=2.0) as client:
+        before = await client.get("/healthz/ready")
+        held = [await pool.engine.connect() for _ in range(4)]
+        try:
+            busy = await client.get("/healthz/ready")
+            await asyncio.sleep(2)
+            too_long = await client.get("/healthz/ready")
+        finally:
+            for connection in held:
+                await connection.close()
+    assert [answer.status_code for answer in (before, busy, too_long)] == [200, 200, 503]
 
 
 async def test_not_ready_while_a_loop_keeps_failing_and_ready_once_it_holds(database: Databases) -> None:

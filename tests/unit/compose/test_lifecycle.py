@@ -36,6 +36,15 @@ async def test_half_a_service_answers_nothing_but_probes() -> None:
     assert probe.status_code == later.status_code == 200
 
 
+async def test_a_start_that_is_broken_off_answers_nothing_either() -> None:
+    """Otherwise a process told to stop while it waits for its database says at last that nothing is sold."""
+    phase = Phase("starting")
+    phase.drain()
+    async with client(phase) as ask:
+        answer = await ask.get("/page")
+    assert answer.status_code == 503
+
+
 async def test_connections_are_closed_after_the_wish_to_stop() -> None:
     """Otherwise a kept connection leads the next request into a process that is going."""
     phase = Phase()
