@@ -18,6 +18,7 @@ from insuretech.cli import (
     projections,
     reconciliation,
     sandbox,
+    settlement,
     staff,
     topics,
 )
@@ -46,6 +47,7 @@ app.add_typer(database.commands, name="database")
 app.add_typer(reconciliation.commands, name="reconciliation")
 app.add_typer(staff.commands, name="staff")
 app.add_typer(sandbox.commands, name="sandbox")
+app.add_typer(settlement.commands, name="settlement")
 app.add_typer(contracts.commands, name="contracts")
 app.add_typer(topics.commands, name="topics")
 

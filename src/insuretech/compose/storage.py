@@ -1,11 +1,11 @@
 """Where a process keeps its files: in S3 when the settings name one, else in a folder of the home."""
 
 from insuretech.connectors.object_storage import FolderStorage, S3Storage
-from insuretech.kit.files import ObjectStorage
+from insuretech.kit.files import LargeObjects
 from insuretech.kit.settings import Settings, SettingsInvalid
 
 
-def open_storage(settings: Settings) -> ObjectStorage:
+def open_storage(settings: Settings) -> LargeObjects:
     """The storage of all services' files; nothing is opened yet, and a storage that is away does not stop a start.
 
     ``s3_url`` may name several addresses of the same service with commas between them, the nearest first.

@@ -16,7 +16,7 @@ from obstore.store import ObjectStore as Store
 from prometheus_client import Counter, Gauge
 
 from insuretech.kit.breaker import Breaker, BreakerOpen, BreakerState
-from insuretech.kit.files import ObjectFound, StorageAway
+from insuretech.kit.files import FileMissing, ObjectFound, StorageAway
 
 if TYPE_CHECKING:  # obstore names these in its stubs only
     from obstore import ObjectMeta
@@ -29,6 +29,7 @@ LEFT_ALONE = Gauge("insuretech_storage_left_alone", "1 while an object storage's
 Result = TypeVar("Result")
 
 _PAGE = 1000
+_PIECE = 1024 * 1024
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>")
 _S3_REASONS = {"NoSuchBucket": "there is no such bucket"}
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -39,7 +40,7 @@ _SLOWEST = 2_000_000  # bytes a second
 
 
 class StoredObjects:
-    """Whole objects by key, in any store obstore knows; implements ``kit.files.ObjectStorage``."""
+    """Whole objects by key, in any store obstore knows; implements ``kit.files.LargeObjects``."""
 
     def __init__(self, store: Store) -> None:
         self._opened = store
@@ -64,6 +65,22 @@ class StoredObjects:
             if "NoSuchBucket" in str(error):  # else an outage of our own making would look like the loss of everything
                 raise StorageAway(f"the object store did not give {key}: {_reason(error)}") from error
             return None
+        except BaseError as error:
+            raise StorageAway(f"the object store did not give {key}: {_reason(error)}") from error
+
+    async def put_file(self, key: str, path: Path) -> None:
+        try:
+            await self._store.put_async(key, path)
+        except (BaseError, FileNotFoundError) as error:
+            raise StorageAway(f"the object store did not take {key}: {_reason(error)}") from error
+
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
+        try:
+            found = await self._store.get_async(key)
+            async for piece in found.stream(min_chunk_size=_PIECE):
+                yield bytes(piece)
+        except FileNotFoundError as error:
+            raise FileMissing(key) from error
         except BaseError as error:
             raise StorageAway(f"the object store did not give {key}: {_reason(error)}") from error
 
@@ -161,6 +178,15 @@ class S3Storage:
     async def get(self, key: str) -> bytes | None:
         # Silence ends a reading that has begun; only large files take longer than a call may.
         return await self._somewhere("get", lambda objects: objects.get(key), 60.0)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        limit = self._call_limit + path.stat().st_size / _SLOWEST  # noqa: ASYNC240 - of a file just written
+        await self._somewhere("put", lambda objects: objects.put_file(key, path), limit)
+
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
+        gate = next((one for one in self._gates if one.breaker.state is BreakerState.CLOSED), self._gates[0])
+        async for piece in gate.objects.pieces(key):
+            yield piece
 
     async def delete(self, key: str) -> None:
         await self._somewhere("delete", lambda objects: objects.delete(key), self._call_limit)

@@ -7,6 +7,7 @@ what a service keeps one kind of its files in. The row that points at a file hol
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
@@ -50,6 +51,18 @@ class ObjectStorage(Protocol):
 
     async def check(self) -> None:
         """Raise ``StorageAway``, with a sentence for a person, when objects cannot be kept here now."""
+        ...
+
+
+class LargeObjects(ObjectStorage, Protocol):
+    """A storage that also takes and gives what is too large to be held in memory."""
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Keep a file of this machine. Keys tell the content apart, so that a repeat changes nothing."""
+        ...
+
+    def pieces(self, key: str) -> AsyncIterator[bytes]:
+        """The object, a megabyte or so at a time. Raises ``FileMissing`` when there is none."""
         ...
 
 

@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_secret: str = ""
     pool_size: Annotated[int, msgspec.Meta(ge=2, le=100)] = 8
     insurers_file: Path | None = None
+    agreements_file: Path | None = None
     sandbox_enabled: bool = True
     sandbox_secret: str = "sandbox-only-not-a-secret"  # noqa: S105 - guards nothing but invented insurers
     sandbox_url: str = ""

@@ -15,10 +15,12 @@ from insuretech.sandbox.commands.insurers import Desk
 from insuretech.sandbox.commands.payments import Provider
 from insuretech.sandbox.commands.playing import Stage
 from insuretech.sandbox.deliveries import Courier, Postbox
+from insuretech.sandbox.registers import RegisterDesk
 from insuretech.sandbox.repository import (
     GroupedOffers,
     StoredBehaviours,
     StoredMessages,
+    StoredRegisters,
     clear_books,
     looking,
     writing,
@@ -29,6 +31,7 @@ from insuretech.sandbox.routes.json_callback import callback_routes
 from insuretech.sandbox.routes.json_polling import polling_routes
 from insuretech.sandbox.routes.overview import Overview, overview_routes
 from insuretech.sandbox.routes.pay import pay_routes
+from insuretech.sandbox.routes.registers import register_routes
 from insuretech.sandbox.routes.statements import insurer_statements, provider_statements
 from insuretech.sandbox.routes.xml_sync import xml_routes
 from insuretech.sandbox.routes.yookassa import yookassa_routes
@@ -125,6 +128,9 @@ def build(platform: Platform, *, corridor: CorridorSource, replicas_lag: float =
                 control_routes(controls, books),
                 overview_routes(Overview(controls, books, totals)),
                 pay_routes(provider),
+                register_routes(
+                    RegisterDesk(StoredRegisters(database), clock), behaviours, clock, settings.sandbox_secret
+                ),
             ),
             background=(
                 Background("sandbox.courier", courier.run),

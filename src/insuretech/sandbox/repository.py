@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 import msgspec
@@ -15,6 +16,7 @@ from insuretech.sandbox import queries
 from insuretech.sandbox.deliveries import Claimed
 from insuretech.sandbox.domain import Delivery, EndingRecord, OfferRecord, PolicyRecord, ReservationRecord
 from insuretech.sandbox.payments import Payment, Refund
+from insuretech.sandbox.registers import ReceivedRegister
 from insuretech.sandbox.tables import (
     behaviours,
     deliveries,
@@ -26,6 +28,8 @@ from insuretech.sandbox.tables import (
     policies,
     policy_numbers,
     refunds,
+    register_parts,
+    registers,
     reservations,
 )
 
@@ -286,3 +290,56 @@ class StoredMessages:
     async def _change(self, delivery: int, values: dict[str, object]) -> None:
         async with self._database.transaction() as connection:
             await connection.execute(sa.update(deliveries).where(deliveries.c.id == delivery).values(values))
+
+
+class StoredRegisters:
+    """Registers that insurers received; implements ``RegisterBooks``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, insurer: str, register_id: UUID) -> ReceivedRegister | None:
+        columns = (registers.c[name] for name in ReceivedRegister.__struct_fields__)
+        statement = sa.select(*columns).where(registers.c.insurer == insurer, registers.c.id == register_id)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        return None if row is None else ReceivedRegister(**row)
+
+    async def note(self, register: ReceivedRegister) -> None:
+        statement = pg.insert(registers).values(msgspec.structs.asdict(register)).on_conflict_do_nothing()
+        async with self._database.transaction() as connection:
+            await connection.execute(statement)
+
+    async def sizes(self, register_id: UUID) -> dict[str, int]:
+        parts = register_parts.c
+        size, end = sa.func.length(parts.content), parts.starts_at + sa.func.length(parts.content)
+        statement = (
+            sa.select(parts.sha256, sa.func.sum(size).label("size"), sa.func.max(end).label("end"))
+            .where(parts.register_id == register_id)
+            .group_by(parts.sha256)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement)).all()
+        return {row.sha256: int(row.size) for row in rows if row.size == row.end}
+
+    async def append(self, register_id: UUID, digest: str, starts_at: int, content: bytes) -> None:
+        row = {"register_id": register_id, "sha256": digest, "starts_at": starts_at, "content": content}
+        async with self._database.transaction() as connection:
+            await connection.execute(pg.insert(register_parts).values(row).on_conflict_do_nothing())
+
+    async def digest(self, register_id: UUID, digest: str) -> str:
+        parts = register_parts.c
+        statement = sa.select(parts.content).where(parts.register_id == register_id, parts.sha256 == digest)
+        result = sha256()
+        async with (
+            self._database.transaction() as connection,
+            connection.stream(statement.order_by(parts.starts_at), execution_options={"yield_per": 16}) as rows,
+        ):
+            async for row in rows:
+                result.update(row.content)
+        return result.hexdigest()
+
+    async def end(self, register_id: UUID, received_at: datetime | None, refusal: str | None) -> None:
+        statement = sa.update(registers).where(registers.c.id == register_id, registers.c.received_at.is_(None))
+        async with self._database.transaction() as connection:
+            await connection.execute(statement.values(received_at=received_at, refusal=refusal))

@@ -139,3 +139,27 @@ deliveries = sa.Table(
     sa.Column("result", sa.Text),
     sa.Index("ix_deliveries_due_at", "due_at", postgresql_where=sa.text("ended_at is null")),
 )
+
+registers = sa.Table(
+    "registers",
+    metadata,
+    sa.Column("id", _REFERENCE, primary_key=True),
+    sa.Column("insurer", sa.Text, nullable=False),
+    sa.Column("number", sa.Text, nullable=False),
+    sa.Column("message_id", sa.Text, nullable=False),
+    sa.Column("manifest", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("told_at", _MOMENT, nullable=False),
+    sa.Column("received_at", _MOMENT),
+    sa.Column("refusal", sa.Text),
+)
+
+register_parts = sa.Table(
+    "register_parts",
+    metadata,
+    sa.Column("register_id", _REFERENCE, primary_key=True),
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("starts_at", sa.BigInteger, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)

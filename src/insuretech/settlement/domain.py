@@ -5,7 +5,7 @@ its lines. Nothing is ever computed from a total, so totals and lines cannot dis
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, TypeVar
@@ -187,6 +187,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     ends_on: date | None = None
     cancelled_on: date | None = None
     payment_id: UUID | None = None
+    payment_reference: str | None = None
     premium: Decimal = NOTHING
     collected: Decimal = NOTHING
     commission: Decimal = NOTHING
@@ -251,6 +252,7 @@ def line_of(event: SettledEvent, *, line_id: UUID, event_id: UUID, occurred_at: 
                 line,
                 kind=LineKind.PAYMENT_CAPTURED,
                 payment_id=event.payment_id,
+                payment_reference=event.provider_id or None,
                 collected=_roubles(event.amount),
             )
         case PaymentRefunded(voided=True):
@@ -260,6 +262,7 @@ def line_of(event: SettledEvent, *, line_id: UUID, event_id: UUID, occurred_at: 
                 line,
                 kind=LineKind.PAYMENT_REFUNDED,
                 payment_id=event.payment_id,
+                payment_reference=event.provider_id or None,
                 collected=-_roubles(event.amount),
             )
 
@@ -387,6 +390,17 @@ class MonthTotal(msgspec.Struct, frozen=True, kw_only=True):
     vat: Decimal
 
 
+class UncollectedPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy whose premium by contract is more than the money collected for it."""
+
+    order_id: UUID
+    insurer: str
+    policy_number: str
+    since: datetime
+    premium: Decimal
+    collected: Decimal
+
+
 def register_number(insurer: str, month: date) -> str:
     """How people name a register; there is one per insurer and month."""
     return f"{month:%Y-%m}/{insurer}"
@@ -423,3 +437,30 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     sent_at: datetime | None = None
     acknowledged_at: datetime | None = None
+
+    def next(self, state: TaskState, now: datetime) -> "Task":
+        """The task after a step that went well; what follows is due at once, unless nothing does."""
+        ended = state is TaskState.ACKNOWLEDGED
+        return msgspec.structs.replace(
+            self,
+            state=state,
+            attempts=0,
+            due_at=None if ended else now,
+            error=None,
+            sent_at=now if state is TaskState.SENT else self.sent_at,
+            acknowledged_at=now if ended else None,
+        )
+
+    def again(self, now: datetime, error: str | None, *, give_up: bool = False) -> "Task":
+        """The task after a step that did not go well, or whose answer is not there yet; bounded in number."""
+        if give_up or self.attempts >= TRIES[self.state]:
+            return msgspec.structs.replace(self, state=TaskState.FAILED, due_at=None, error=error or "no answer")
+        pause = min(_FIRST_PAUSE * 2 ** min(self.attempts - 1, 20), _LONGEST_PAUSE)
+        return msgspec.structs.replace(self, due_at=now + pause, error=error)
+
+
+TRIES: Mapping[TaskState, int] = {TaskState.PREPARING: 24, TaskState.WAITING: 24, TaskState.SENT: 24 * 30}
+"""Attempts at a step before a person is called: about a day of them, and a month for the insurer's answer."""
+
+_FIRST_PAUSE = timedelta(seconds=5)
+_LONGEST_PAUSE = timedelta(hours=1)

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -21,9 +21,8 @@ from typing import IO, Literal, Protocol
 
 import xlsxwriter
 
+from insuretech.contracts.registers import FileKind
 from insuretech.settlement.domain import LineKind, MonthTotal, Register
-
-FileKind = Literal["csv", "xlsx", "pdf"]
 
 SHEET_LINES = 1_000_000
 """Lines on one sheet; a sheet has room for 1,048,576 rows."""
@@ -71,13 +70,6 @@ COLUMNS = (
     Column("line_id", "Строка", 38, "text"),
     Column("corrects", "Исправляет строку", 38, "text"),
 )
-
-
-class FileFacts(Protocol):
-    """What is known of a written file."""
-
-    sha256: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -269,6 +261,6 @@ def _sums(
     sheet.write_number(row, 3, float(register.payable), formats["money"])
 
 
-def stamp(moment: datetime) -> int:
-    """Seconds since 1970, as Typst takes the time of a document."""
-    return int(moment.timestamp())
+def file_name(register: Register, kind: FileKind) -> str:
+    """The name under which an insurer gets a file."""
+    return f"register-{register.month:%Y-%m}-{register.insurer}.{kind}"

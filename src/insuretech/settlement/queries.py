@@ -1,16 +1,39 @@
 """All read SQL of settlement."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from insuretech.contracts.registers import RegisterFile
 from insuretech.kit.db import Connection
-from insuretech.settlement.domain import Line, LineKind, MonthTotal, Register, RegisterStatus
-from insuretech.settlement.files import COLUMNS, WORDS, Sink
-from insuretech.settlement.tables import lines, register_totals, registers
+from insuretech.settlement.domain import (
+    LINES_OF,
+    Line,
+    LineKind,
+    LineState,
+    MonthTotal,
+    Register,
+    RegisterStatus,
+    Task,
+    TaskState,
+    UncollectedPolicy,
+)
+from insuretech.settlement.files import COLUMNS, WORDS, Sink, file_name
+from insuretech.settlement.preparing import Signature, StoredFile
+from insuretech.settlement.signing import SigningKey
+from insuretech.settlement.tables import (
+    deliveries,
+    line_states,
+    lines,
+    register_files,
+    register_totals,
+    registers,
+    signatures,
+    signing_keys,
+)
 
 _LINE = sa.select(*(lines.c[name] for name in Line.__struct_fields__))
 _REGISTER = sa.select(*(registers.c[name] for name in Register.__struct_fields__))
@@ -129,6 +152,126 @@ async def sums_of_lines(connection: Connection, insurer: str, month: date) -> Ma
     sums = (sa.func.coalesce(sa.func.sum(lines.c[name]), 0).label(name) for name in _AMOUNTS)
     statement = sa.select(sa.func.count().label("lines"), *sums).where(*of_register(insurer, month))
     return dict((await connection.execute(statement)).mappings().one())
+
+
+# ---------------------------------------------------------------- registers on their way
+
+
+async def register_by_id(connection: Connection, register_id: UUID) -> Register | None:
+    """One register."""
+    row = (await connection.execute(_REGISTER.where(registers.c.id == register_id))).mappings().first()
+    return None if row is None else register_from(row)
+
+
+async def register_numbered(connection: Connection, number: str) -> Register | None:
+    """The register of this number."""
+    row = (await connection.execute(_REGISTER.where(registers.c.number == number))).mappings().first()
+    return None if row is None else register_from(row)
+
+
+async def registers_of(connection: Connection, insurer: str | None, month: date | None, limit: int) -> list[Register]:
+    """The newest registers, of one insurer or month where given."""
+    statement = _REGISTER.order_by(registers.c.month.desc(), registers.c.insurer).limit(limit)
+    if insurer is not None:
+        statement = statement.where(registers.c.insurer == insurer)
+    if month is not None:
+        statement = statement.where(registers.c.month == month)
+    return [register_from(row) for row in (await connection.execute(statement)).mappings()]
+
+
+def task_from(row: Mapping[Any, Any]) -> Task:
+    """A row of ``deliveries`` as what the domain knows."""
+    return Task(**{**row, "state": TaskState(row["state"])})
+
+
+async def task_of(connection: Connection, register_id: UUID) -> Task | None:
+    """What is to be done with a register."""
+    statement = sa.select(deliveries).where(deliveries.c.register_id == register_id)
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else task_from(row)
+
+
+async def files_of(connection: Connection, register: Register) -> list[StoredFile]:
+    """The files of a register, the lists before the summary."""
+    statement = sa.select(register_files).where(register_files.c.register_id == register.id)
+    rows = {row["kind"]: row for row in (await connection.execute(statement)).mappings()}
+    found = []
+    for kind in ("csv", "xlsx", "pdf"):
+        if (row := rows.get(kind)) is not None:
+            name = file_name(register, kind)
+            file = RegisterFile(kind=kind, name=name, sha256=row["sha256"], size=row["size"])
+            found.append(StoredFile(file=file, storage_key=row["storage_key"], made_at=row["made_at"]))
+    return found
+
+
+async def signature_of(connection: Connection, register_id: UUID) -> Signature | None:
+    """The signed manifest of a register."""
+    row = (await connection.execute(sa.select(signatures).where(signatures.c.register_id == register_id))).mappings()
+    found = row.first()
+    return None if found is None else Signature(**found)
+
+
+async def signing_keys_kept(connection: Connection) -> list[SigningKey]:
+    """All signing keys, the newest first."""
+    statement = sa.select(signing_keys).order_by(signing_keys.c.created_at.desc(), signing_keys.c.id)
+    return [SigningKey(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def lines_with_states(
+    connection: Connection, insurer: str, month: date, state: LineState | None, limit: int
+) -> list[tuple[Line, LineState]]:
+    """Lines of a register, closed or not, in the order of its files, each with where it stands."""
+    whole = sa.case(
+        {status.value: of.value for status, of in LINES_OF.items()},
+        value=registers.c.status,
+        else_=LineState.OPEN.value,
+    )
+    standing = sa.func.coalesce(line_states.c.state, whole).label("standing")
+    held = sa.and_(registers.c.insurer == lines.c.insurer, registers.c.month == lines.c.register_month)
+    statement = (
+        _LINE.add_columns(standing)
+        .select_from(lines.outerjoin(registers, held).outerjoin(line_states, line_states.c.line_id == lines.c.id))
+        .where(*of_register(insurer, month))
+        .order_by(lines.c.occurred_at, lines.c.id)
+        .limit(limit)
+    )
+    if state is not None:
+        statement = statement.where(standing == state.value)
+    found = []
+    for row in (await connection.execute(statement)).mappings():
+        values = dict(row)
+        found.append((LineState(values.pop("standing")), values))
+    return [(line_from(values), stands) for stands, values in found]
+
+
+async def uncollected(
+    connection: Connection, before: datetime, month: date | None, limit: int
+) -> list[UncollectedPolicy]:
+    """Policies whose premium by contract is more than what was collected for them, the oldest first.
+
+    ``before`` leaves out those whose capture is only just under way.
+    """
+    premium, collected = sa.func.sum(lines.c.premium), sa.func.sum(lines.c.collected)
+    first = sa.func.min(lines.c.occurred_at)
+    statement = (
+        sa.select(
+            lines.c.order_id,
+            sa.func.min(lines.c.insurer).label("insurer"),
+            sa.func.min(lines.c.policy_number).label("policy_number"),
+            first.label("since"),
+            premium.label("premium"),
+            collected.label("collected"),
+        )
+        .where(lines.c.insurer.is_not(None))
+        .group_by(lines.c.order_id)
+        .having(premium > collected, first < before)
+        .order_by(first)
+        .limit(limit)
+    )
+    if month is not None:
+        of_month = sa.select(lines.c.order_id).where(lines.c.register_month == month, lines.c.kind == "policy_issued")
+        statement = statement.where(lines.c.order_id.in_(of_month))
+    return [UncollectedPolicy(**row) for row in (await connection.execute(statement)).mappings()]
 
 
 # ---------------------------------------------------------------- lines as the files hold them

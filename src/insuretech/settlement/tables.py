@@ -50,6 +50,7 @@ lines = sa.Table(
     sa.Column("ends_on", sa.Date),
     sa.Column("cancelled_on", sa.Date),
     sa.Column("payment_id", _ID),
+    sa.Column("payment_reference", sa.Text),
     sa.Column("premium", _MONEY, nullable=False),
     sa.Column("collected", _MONEY, nullable=False),
     sa.Column("commission", _MONEY, nullable=False),
