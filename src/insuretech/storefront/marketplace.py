@@ -13,7 +13,9 @@ import msgspec
 
 from insuretech.contracts.money import Money
 from insuretech.contracts.text import Language
+from insuretech.kit.positions import HEADER
 from insuretech.kit.tracing import current_trace_id
+from insuretech.storefront.carrying import carried_header, hear
 from insuretech.storefront.ports import (
     CancellationPreview,
     ConsentView,
@@ -142,6 +144,8 @@ class HttpMarketplace:
             headers["Authorization"] = f"Bearer {token}"
         if key:
             headers["Idempotency-Key"] = key
+        if token and (position := carried_header()):
+            headers[HEADER] = position
         content = None if body is None else msgspec.json.encode(body, enc_hook=_encode)
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -152,6 +156,7 @@ class HttpMarketplace:
         except (httpx.HTTPError, TimeoutError) as error:
             raise Refused(503, "unavailable", type(error).__name__) from error
         if response.is_success:
+            hear(response.headers.get(HEADER))
             return response
         raise _refused(response)
 

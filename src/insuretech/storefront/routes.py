@@ -7,11 +7,13 @@ from uuid import UUID
 import structlog
 from litestar import Request, Response, Router, get, post
 from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from insuretech.kit.problems import Problem
 from insuretech.pages.assets import Assets, static_files
+from insuretech.storefront.carrying import CarriedPositions
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.info import Info
 from insuretech.storefront.offers import Offers
@@ -42,6 +44,7 @@ def site_routes(desk: Desk, assets: Assets) -> list[Router]:
         route_handlers=handlers,
         include_in_schema=False,
         exception_handlers={Exception: page_of_failure(desk)},
+        middleware=[DefineMiddleware(CarriedPositions, secure=desk.public_url.startswith("https:"))],
     )
     files = [static_files(assets), _favicon(assets)]
     return [pages, Router("/", route_handlers=files, include_in_schema=False)]
