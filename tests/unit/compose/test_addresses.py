@@ -35,4 +35,11 @@ def test_probes_and_numbers_of_processes_are_led_nowhere() -> None:
 def test_what_services_ask_each_other_is_in_one_place() -> None:
     """Otherwise a balancer that closes this place to the outside leaves a way in."""
     assert INSIDE == "/internal/"
-    assert {address.begins.split("/")[1] for address in ADDRESSES} == {"api", "staff", "settlement", "sandbox", "internal", ""}
+    assert {address.begins.split("/")[1] for address in ADDRESSES} == {
+        "api",
+        "staff",
+        "settlement",
+        "sandbox",
+        "internal",
+        "",
+    }
