@@ -8,7 +8,7 @@ from time import monotonic
 
 import uvloop
 
-from bench import partitions, placing, quoting, reads, report, stage, starting
+from bench import events, partitions, placing, projected, quoting, reads, report, stage, starting
 from bench.report import Figure
 
 Measurement = Callable[[bool], Awaitable[list[Figure]]]
@@ -30,8 +30,16 @@ async def _live(quick: bool) -> list[Figure]:
     return await quoting.measure_live(quotes=100 if quick else 2500, rate=50 if quick else 100)
 
 
+async def _projections(quick: bool) -> list[Figure]:
+    return await projected.measure(seconds=1.0 if quick else 3.0, rounds=1 if quick else 5)
+
+
 async def _starting(quick: bool) -> list[Figure]:
     return await starting.measure(rounds=1 if quick else 5)
+
+
+async def _events(quick: bool) -> list[Figure]:
+    return await events.measure(backlog=4000 if quick else 60_000, seconds=5 if quick else 60)
 
 
 async def _partitions(quick: bool) -> list[Figure]:
@@ -47,7 +55,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     "orders": _placing,
     "quotes": _quoting,
     "live": _live,
+    "projections": _projections,
     "start": _starting,
+    "events": _events,
     "partitions": _partitions,
 }
 

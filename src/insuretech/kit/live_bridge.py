@@ -107,7 +107,7 @@ class LiveBridge:
                 await connection.disconnect(nowait=True)
 
     async def _listen(self, connection: Connection) -> None:
-        loop, hub, me = asyncio.get_running_loop(), self._hub, self._me.encode()
+        loop, me = asyncio.get_running_loop(), self._me.encode()
         bridged = False
         while True:
             kind, channel, content = await connection.read_response(disable_decoding=True)
@@ -118,11 +118,18 @@ class LiveBridge:
                 carried = _decoder.decode(content)
                 if carried.origin != self._me:
                     HEARD.inc()
-                    hub.hear(carried.channel, carried.wire)
+                    self._hand_on(carried)
             elif not bridged:
                 bridged = True
                 BRIDGED.set(1)
-                hub.gap.set()  # what was published before our beat came through was not heard
+                self._hub.gap.set()  # what was published before our beat came through was not heard
+
+    def _hand_on(self, carried: _Carried) -> None:
+        try:
+            self._hub.hear(carried.channel, carried.wire)
+        except Exception:  # another version of us may speak otherwise; the listeners will look for themselves
+            DROPPED.inc()
+            log.exception("live.not_understood", channel=carried.channel)
 
     async def _publish(self, link: Link) -> None:
         while True:

@@ -124,6 +124,7 @@ class Projection:
         self._putting: set[asyncio.Task[None]] = set()
         self._generations = _Generations(_FIRST, None)
         self._learnt = float("-inf")
+        self._failed_to_learn = float("-inf")
         self._learning: asyncio.Task[None] | None = None
         self._me = str(new_id())
         self._woken = asyncio.Event()
@@ -332,22 +333,27 @@ class Projection:
             await self._hot.drop(keys)
 
     async def _know_generations(self) -> None:
-        """Ask anew what was learnt more than a second ago, and wait for it when that is two seconds."""
-        age = asyncio.get_running_loop().time() - self._learnt
-        if age < SETTLING / 2:
+        """Ask anew what was learnt more than a second ago, and wait for it when that is two seconds.
+
+        While the node of the state alone is away, what was learnt last is believed: nobody can switch meanwhile.
+        """
+        now = asyncio.get_running_loop().time()
+        age = now - self._learnt
+        if age < SETTLING / 2 or now - self._failed_to_learn < SETTLING / 2:
             return
         if self._learning is None or self._learning.done():
             self._learning = asyncio.create_task(self._learn_quietly())
         if age >= SETTLING:
             await asyncio.shield(self._learning)
-            if asyncio.get_running_loop().time() - self._learnt >= SETTLING:
+            if self._learnt == float("-inf"):
                 raise HotAway("nobody knows which generation is read")
 
     async def _learn_quietly(self) -> None:
         try:
             await self._learn()
         except HotAway:
-            return
+            if self._learnt > float("-inf"):
+                self._failed_to_learn = asyncio.get_running_loop().time()
 
     async def _learn(self) -> Mapping[str, str]:
         asked = asyncio.get_running_loop().time()

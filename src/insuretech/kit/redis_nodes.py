@@ -128,6 +128,12 @@ class RedisNodes:
                 answers[place] = answer
         return answers
 
+    async def owner_of(self, key: str) -> Address:
+        """Where a key lies; raises ``HotAway``."""
+        if not self._known:
+            await self._find_slots()
+        return self._owner(key)
+
     async def masters(self) -> list[Node]:
         """Every node that owns slots."""
         if not self._known:

@@ -189,6 +189,14 @@ def test_projections_are_rebuilt(insuretech: Command, sql: Sql) -> None:
     assert "catalogue.pages" in unknown.complained
 
 
+def test_projections_are_listed_and_checked(insuretech: Command) -> None:
+    """Nobody would know which there are; those in the memory of another process are not for a command to judge."""
+    listed = {row["projection"]: row["lies"] for row in insuretech("projections", "list", "--json").document()}
+    assert listed["catalogue.pages"].startswith("in")
+    assert {"quotes.offers", "orders.order"} <= set(listed)
+    assert insuretech("projections", "check", "--json").document() == []
+
+
 def test_keys_are_rotated(insuretech: Command) -> None:
     """Otherwise a key that leaked stays in use."""
     first = (insuretech("keys", "rotate", "--json")).document()
