@@ -8,7 +8,7 @@ from time import monotonic
 
 import uvloop
 
-from bench import events, partitions, placing, projected, quoting, reads, report, stage, starting
+from bench import events, partitions, placing, projected, quoting, reads, report, settlement, stage, starting
 from bench.report import Figure
 
 Measurement = Callable[[bool], Awaitable[list[Figure]]]
@@ -50,6 +50,10 @@ async def _million(_: bool) -> list[Figure]:
     return await partitions.measure(orders=1_000_000)
 
 
+async def _settlement(quick: bool) -> list[Figure]:
+    return await settlement.measure(lines=20_000 if quick else 1_000_000)
+
+
 MEASUREMENTS: dict[str, Measurement] = {
     "reads": _reads,
     "orders": _placing,
@@ -59,6 +63,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "start": _starting,
     "events": _events,
     "partitions": _partitions,
+    "settlement": _settlement,
 }
 
 

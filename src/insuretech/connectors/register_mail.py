@@ -11,8 +11,6 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import aiosmtplib
-
 from insuretech.contracts.registers import (
     FileKind,
     OpenFile,
@@ -51,6 +49,8 @@ class RegisterMail:
         self._time_limit = time_limit
 
     async def send(self, address: str, parcel: RegisterParcel, content: OpenFile) -> None:
+        import aiosmtplib  # noqa: PLC0415 - only the first of the month needs it
+
         if not self._url:
             raise RegisterRefused("There is no mail server: set INSURETECH_SMTP_URL.")
         letter = await self._letter(address, parcel, content)

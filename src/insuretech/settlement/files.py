@@ -17,12 +17,13 @@ from datetime import UTC
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Literal, Protocol
-
-import xlsxwriter
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from insuretech.contracts.registers import FileKind
 from insuretech.settlement.domain import LineKind, MonthTotal, Register
+
+if TYPE_CHECKING:
+    import xlsxwriter
 
 SHEET_LINES = 1_000_000
 """Lines on one sheet; a sheet has room for 1,048,576 rows."""
@@ -198,6 +199,8 @@ async def _fill_sheet(
 
 def _blank_workbook(register: Register, totals: Sequence[MonthTotal], sheets: int) -> bytes:
     """The sums, and sheets with titles and one example row."""
+    import xlsxwriter  # noqa: PLC0415 - four megabytes that only the first of the month needs
+
     content = BytesIO()
     book = xlsxwriter.Workbook(content, {"in_memory": True, "default_date_format": "dd.mm.yyyy"})
     book.set_properties({"title": f"Реестр {register.number}", "created": register.closed_at.replace(tzinfo=None)})
