@@ -136,4 +136,6 @@ def follow(
 def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
     return f"{seconds / 60:.0f} min"

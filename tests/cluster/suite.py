@@ -20,7 +20,7 @@ FOLDER = Path("var/test-cluster")
 SETTINGS = {
     "INSURETECH_INSURER_TIME_LIMIT": "10",
     "INSURETECH_ISSUE_RECHECK": "0.3",
-    "INSURETECH_BODY_TIME_LIMIT": "1",
+    "INSURETECH_BODY_TIME_LIMIT": "3",  # ten megabytes come over two hops
     "INSURETECH_PAYMENT_DEADLINE": "60",
 }
 """Seconds that make a person wait in production and would make a test wait here."""

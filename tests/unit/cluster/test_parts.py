@@ -101,7 +101,7 @@ def test_two_do_not_build_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("done", "total", "passed", "words"),
     [
         (0, 100, 10.0, ""),
-        (50, 100, 60.0, "about 1 min left"),
+        (50, 100, 60.0, "about 1 min 0 s left"),
         (90, 100, 90.0, "about 10 s left"),
         (100, 100, 90.0, "nearly done"),
         (5, None, 9.0, ""),
