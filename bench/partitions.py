@@ -124,7 +124,7 @@ async def _measure(admin: URL, orders: int) -> list[Figure]:
     owners = {name: Database(name, service_url(admin, name)) for name in ("orders", "quotes")}
     clock = FixedClock(datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1))
     keepers = [
-        PartitionKeeper(owners["orders"], messaging_plans(Retention(outbox=KEPT, inbox=KEPT)), clock),
+        PartitionKeeper(owners["orders"], messaging_plans(Retention(outbox=KEPT, topics=timedelta())), clock),
         PartitionKeeper(owners["quotes"], partition_plans(kept=timedelta(days=14), period=timedelta(days=1)), clock),
     ]
     relay = _Relay(connection, run)

@@ -1,22 +1,36 @@
 """Who looks after the partitioned tables of the services in a process."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
+from insuretech.contracts.topics import topics
 from insuretech.kit.partition_keeper import PartitionKeeper
+from insuretech.kit.partitions import Plan
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.retention import Retention, messaging_plans
+from insuretech.kit.settings import Settings
 
 
 def keepers(services: Iterable[Service], platform: Platform) -> list[PartitionKeeper]:
     """A keeper for each service that has tables in partitions."""
-    messages = messaging_plans(Retention.of(platform.settings))
     return [
-        PartitionKeeper(
-            service.database, [*(messages if service.messaging else ()), *service.partitions], platform.clock
-        )
+        PartitionKeeper(service.database, plans, platform.clock)
         for service in services
-        if service.database is not None and (service.messaging is not None or service.partitions)
+        if service.database is not None and (plans := plans_of(service, platform.settings))
     ]
+
+
+def plans_of(service: Service, settings: Settings) -> list[Plan]:
+    """All tables of a service that are in partitions, and how long their rows stay."""
+    messages = messaging_plans(Retention.of(settings, _kept_by_topics(service))) if service.messaging else ()
+    return [*messages, *service.partitions]
+
+
+def _kept_by_topics(service: Service) -> timedelta:
+    """The longest that a topic the service listens to keeps its events; compacted ones keep some for good."""
+    heard = {event.topic for reaction in service.reactions for event in reaction.events}
+    days = (topic.retention_days or 0 for topic in topics() if topic.name in heard)
+    return timedelta(days=max(days, default=0))
 
 
 def loops_of(kept: Sequence[PartitionKeeper]) -> list[Background]:

@@ -40,6 +40,7 @@ def create_messaging_tables(connection: Connection, schema: str) -> None:
         """
     )
     _wake_on_insert(connection, schema)
+    _vacuum_keys_often(connection, schema)
 
 
 def partition_messaging(connection: Connection, schema: str) -> None:
@@ -53,6 +54,14 @@ def partition_messaging(connection: Connection, schema: str) -> None:
         )
         _wake_on_insert(connection, schema)
     partition_table(connection, schema, inbox, tables.inbox.create)
+    _vacuum_keys_often(connection, schema)
+
+
+def _vacuum_keys_often(connection: Connection, schema: str) -> None:
+    """A key is unique over all time, so the table has no partitions: what is deleted must soon make room."""
+    connection.exec_driver_sql(
+        f"alter table {schema}.idempotency_keys set (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 80)"
+    )
 
 
 def _wake_on_insert(connection: Connection, schema: str) -> None:

@@ -1,7 +1,8 @@
 """How long a service's messages stay, and in what partitions.
 
 An event may come again for as long as a copy of it can be sent: until its outbox lets it go and then for as long as
-its topic keeps it. The inbox remembers it for longer than both together, so that it takes effect once.
+its topic keeps it. The inbox remembers it for longer than both together, so that it takes effect once. Compacted topics
+keep an event for good: what is done about it must be right when it is done again (the last state of a product).
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from datetime import timedelta
 from insuretech.kit.partitions import Plan
 from insuretech.kit.settings import Settings
 
+_MARGIN = timedelta(days=2)
+
 # Rows are added, marked once at most, and dropped with their partition long before they would have to be frozen:
 # vacuuming what was only inserted would read everything once more for nobody.
 _INSERTED = "autovacuum_vacuum_insert_threshold = -1"
@@ -17,17 +20,23 @@ _INSERTED = "autovacuum_vacuum_insert_threshold = -1"
 
 @dataclass(frozen=True)
 class Retention:
-    """``outbox``: of what was published; ``inbox``: of receipts; ``period``: what one partition holds."""
+    """``outbox``: of what was published; ``topics``: of what is listened to; ``period``: what one partition holds."""
 
     outbox: timedelta = timedelta(days=7)
-    inbox: timedelta = timedelta(days=21)
+    topics: timedelta = timedelta(days=7)
     period: timedelta = timedelta(days=1)
 
+    @property
+    def inbox(self) -> timedelta:
+        """Of receipts: as long as an event may come again."""
+        return self.outbox + self.topics + _MARGIN
+
     @classmethod
-    def of(cls, settings: Settings) -> "Retention":
+    def of(cls, settings: Settings, topics: timedelta) -> "Retention":
+        """By the settings; ``topics``: how long the topics keep what the service listens to."""
         return cls(
             outbox=timedelta(seconds=settings.outbox_kept),
-            inbox=timedelta(seconds=settings.inbox_kept),
+            topics=topics,
             period=timedelta(seconds=settings.partition_period),
         )
 

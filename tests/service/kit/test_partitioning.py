@@ -1,6 +1,6 @@
 """A database from before partitions comes through with every row, under the code that runs on it meanwhile."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -8,8 +8,11 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import URL
 
+from insuretech.kit.db import Database
 from insuretech.kit.ids import first_id_at, new_id
-from insuretech.kit.migrations import migrate
+from insuretech.kit.partitioning import partition_messaging
+
+Databases = Callable[[str], Database]
 
 # As revision 0001 made them before outbox and inbox were partitioned.
 BEFORE = """
@@ -26,7 +29,6 @@ BEFORE = """
         consumer text not null, event_id uuid not null, received_at timestamptz default now() not null,
         primary key (consumer, event_id)
     );
-    update orders.schema_version set version_num = '0001';
 """
 
 # As the version before says them.
@@ -53,12 +55,18 @@ async def old(admin_url: URL) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+async def upgrade(database: Databases) -> None:
+    """What revision 0002 of every service does."""
+    async with database("orders").transaction() as connection:
+        await connection.run_sync(partition_messaging, "orders")
+
+
 async def waiting(connection: asyncpg.Connection) -> list[UUID]:
     """What the relay of the version before would hand over next."""
     return [row["id"] for row in await connection.fetch(NEXT, [])]
 
 
-async def test_events_that_wait_come_through(old: asyncpg.Connection, admin_url: URL) -> None:
+async def test_events_that_wait_come_through(old: asyncpg.Connection, database: Databases) -> None:
     """Otherwise an upgrade loses orders' events, or delivers them in another order."""
     long_ago, tomorrow = datetime.now(UTC) - timedelta(days=400), datetime.now(UTC) + timedelta(days=1)
     ids = [first_id_at(long_ago), uuid4(), first_id_at(tomorrow), new_id(), new_id(), new_id()]
@@ -66,7 +74,7 @@ async def test_events_that_wait_come_through(old: asyncpg.Connection, admin_url:
         await old.execute(ADD, event, f"key{number}")
     await old.execute(MARK, [ids[3]])
 
-    await migrate(admin_url, ["orders"])
+    await upgrade(database)
 
     left = [event for event in ids if event != ids[3]]
     assert await waiting(old) == left
@@ -75,7 +83,7 @@ async def test_events_that_wait_come_through(old: asyncpg.Connection, admin_url:
     assert await waiting(old) == [*left, new]
 
 
-async def test_the_version_before_works_on_during_and_after_it(old: asyncpg.Connection, admin_url: URL) -> None:
+async def test_the_version_before_works_on_during_and_after_it(old: asyncpg.Connection, database: Databases) -> None:
     """Otherwise every deployment is an outage."""
     first, second = new_id(), new_id()
     woken: list[object] = []
@@ -85,7 +93,7 @@ async def test_the_version_before_works_on_during_and_after_it(old: asyncpg.Conn
             await old.execute(statement, *values)
     assert await waiting(old) == []
 
-    await migrate(admin_url, ["orders"])
+    await upgrade(database)
 
     assert await old.execute(ADD, second, "b") == "INSERT 0 1"
     assert await waiting(old) == [second]
@@ -96,12 +104,10 @@ async def test_the_version_before_works_on_during_and_after_it(old: asyncpg.Conn
     assert len(woken) == 2
 
 
-async def test_a_second_migration_finds_everything_done(old: asyncpg.Connection, admin_url: URL) -> None:
+async def test_a_second_migration_finds_everything_done(old: asyncpg.Connection, database: Databases) -> None:
     """Otherwise replicas that start together undo each other's work."""
-    await migrate(admin_url, ["orders"])
-    await old.execute("update orders.schema_version set version_num = '0001'")
-
-    await migrate(admin_url, ["orders"])
+    await upgrade(database)
+    await upgrade(database)
 
     partitions = await old.fetch(
         "select inhrelid::regclass::text from pg_inherits where inhparent = $1::regclass", "orders.outbox"
