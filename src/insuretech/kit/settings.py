@@ -50,7 +50,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keyring_file: Path | None = None
     quote_ttl: Seconds = 24 * 3600.0
     outbox_kept: Seconds = 7 * 86400.0
-    inbox_kept: Seconds = 21 * 86400.0
     partition_period: Seconds = 86400.0
     quotes_kept: Seconds = 91 * 86400.0
     quotes_period: Seconds = 7 * 86400.0
