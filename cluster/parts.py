@@ -60,8 +60,8 @@ class Installed:
 
 
 def cache() -> Path:
-    """Where what was fetched and built is kept, outside the checkout: INSURETECH_CACHE or ~/.cache/insuretech."""
-    named = os.environ.get("INSURETECH_CACHE")
+    """Where what was fetched and built is kept, outside the checkout: CLUSTER_CACHE or ~/.cache/insuretech."""
+    named = os.environ.get("CLUSTER_CACHE")
     return Path(named).expanduser().absolute() if named else Path.home() / ".cache" / "insuretech"
 
 

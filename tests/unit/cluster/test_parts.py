@@ -42,7 +42,7 @@ def test_programs_tell_their_version(text: str, version: tuple[int, int]) -> Non
 
 def test_missing_parts_are_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test would fail somewhere inside with "no such file"."""
-    monkeypatch.setenv("INSURETECH_CACHE", str(tmp_path))
+    monkeypatch.setenv("CLUSTER_CACHE", str(tmp_path))
     with pytest.raises(parts.PartMissing, match=r"Kafka 4\.3\.1, Garage 2\.5\.0.*make cluster-parts"):
         parts.find()
 
@@ -79,7 +79,7 @@ def test_a_jar_that_is_not_what_it_should_be_is_refused(
 
 def test_two_do_not_build_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reporter: Reporter) -> None:
     """They would write over each other, and both be broken."""
-    monkeypatch.setenv("INSURETECH_CACHE", str(tmp_path))
+    monkeypatch.setenv("CLUSTER_CACHE", str(tmp_path))
     order: list[str] = []
 
     def second() -> None:
