@@ -114,8 +114,8 @@ async def read_books(rows: Rows, sandbox: Mapping[str, Any], folder: Path, since
             for one in sandbox["payments"]
         ),
         events=tuple(await _effects(rows, reactions)),
-        buried=tuple([line async for line in _buried(rows, schemas)]),
-        waiting=tuple(await still_moving(rows, schemas)),
+        buried=tuple([line async for line in _buried(rows, schemas, since)]),
+        waiting=tuple(await still_moving(rows, schemas, since)),
         quotes=frozenset(
             str(row["id"]) for row in await rows("select id from quotes.quotes") if made_at(row["id"]) >= since
         ),
@@ -135,12 +135,11 @@ def made_at(identifier: UUID) -> float:
     return (identifier.int >> 80) / 1000
 
 
-async def still_moving(rows: Rows, schemas: Iterable[str]) -> list[str]:
-    """Orders on their way, papers to be printed, events not handed on."""
-    orders = await rows(
-        "select status, count(*) as number from orders.orders where next_action_at is not null group by status"
-    )
-    found = [f"{row['number']} orders {row['status']}" for row in orders]
+async def still_moving(rows: Rows, schemas: Iterable[str], since: float) -> list[str]:
+    """Orders of this history on their way, papers to be printed, events not handed on."""
+    moving = await rows("select id, status from orders.orders where next_action_at is not null")
+    counted = Counter(row["status"] for row in moving if made_at(row["id"]) >= since)
+    found = [f"{number} orders {status}" for status, number in counted.items()]
     ((papers,),) = await rows("select count(*) from documents.prints")
     found += [f"{papers} papers to be printed"] if papers else []
     for service in schemas:
@@ -222,9 +221,10 @@ async def _effects(rows: Rows, reactions: Iterable[Reaction]) -> list[MissedEven
     ]
 
 
-async def _buried(rows: Rows, schemas: Iterable[str]) -> Any:
+async def _buried(rows: Rows, schemas: Iterable[str], since: float) -> Any:
     for service in schemas:
         for row in await rows(
-            f"select consumer, type, reason from {service}.dead_letters where replayed_at is null"  # noqa: S608
+            f"select consumer, type, reason from {service}.dead_letters "  # noqa: S608 - our own names
+            f"where replayed_at is null and created_at >= to_timestamp({since})"
         ):
             yield f"{row['consumer']} gave up on {row['type']}: {row['reason']}"

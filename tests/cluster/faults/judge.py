@@ -57,7 +57,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(calls: Sequence[Call], marks: Sequence[Mark], books: Books) -> Verdict:
-    """Hold the history against the books."""
+    """Hold the history against the books; what was there before the history begins is not its matter."""
+    books = _of_this_history(books)
     violations = [
         *_lost(calls, books),
         *_doubled(calls, books),
@@ -80,6 +81,16 @@ def judge(calls: Sequence[Call], marks: Sequence[Mark], books: Books) -> Verdict
         "turned away": sum(call.operation == "turned away" for call in calls),
     }
     return Verdict(violations=tuple(violations), windows=tuple(windows(calls, marks)), counts=counts)
+
+
+def _of_this_history(books: Books) -> Books:
+    earlier = {order.id for order in books.orders if order.earlier}
+    return msgspec.structs.replace(
+        books,
+        orders=tuple(order for order in books.orders if not order.earlier),
+        policies=tuple(policy for policy in books.policies if policy.reference not in earlier),
+        payments=tuple(payment for payment in books.payments if payment.order_id not in earlier),
+    )
 
 
 # ---------------------------------------------------------------- lost, doubled
@@ -138,7 +149,7 @@ def _orders_of_offers(calls: Iterable[Call], books: Books) -> Iterator[Violation
     for call in calls:
         if call.operation == "order":
             asked[call.told["offer_id"]][call.key] = call.belief
-    found = Counter(order.offer_id for order in books.orders if not order.earlier)
+    found = Counter(order.offer_id for order in books.orders)
     for offer, count in found.items():
         possible = sum(belief != "refused" for belief in asked[offer].values())
         if count > possible:

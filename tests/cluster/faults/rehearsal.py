@@ -157,7 +157,7 @@ class Rehearsal:
         return round(monotonic() - began, 1)
 
     async def _moving(self) -> list[str]:
-        return await still_moving(self.rows, self._schemas())
+        return await still_moving(self.rows, self._schemas(), self.began)
 
     def verdict(self) -> Verdict:
         """What the judge says of everything."""

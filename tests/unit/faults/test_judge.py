@@ -140,9 +140,9 @@ def test_an_order_made_by_a_refused_request_is_charged() -> None:
 
 def test_what_was_there_before_the_history_is_nobodys_double() -> None:
     """Otherwise a second run on the same cluster would be charged with the first one's purchases."""
-    before = msgspec.structs.replace(OURS, id=OTHER, offer_id="offer-0", policies=(), status="expired", earlier=True)
-    before = msgspec.structs.replace(before, captured=Decimal(), settled=Decimal(), documents={}, lines={})
-    assert charges(books=books(orders=(OURS, before))) == []
+    before = msgspec.structs.replace(OURS, id=OTHER, offer_id="offer-0", status="issuing", earlier=True)
+    paid = msgspec.structs.replace(PAID, order_id=OTHER, captured=KOPECK)
+    assert charges(books=books(orders=(OURS, before), payments=(PAID, paid))) == []
 
 
 KOPECK = Decimal("0.01")
