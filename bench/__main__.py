@@ -43,7 +43,7 @@ async def _events(quick: bool) -> list[Figure]:
 
 
 async def _partitions(quick: bool) -> list[Figure]:
-    return await partitions.measure(orders=600 if quick else 30_000)
+    return await partitions.measure(orders=600 if quick else 20_000)
 
 
 async def _million(_: bool) -> list[Figure]:
