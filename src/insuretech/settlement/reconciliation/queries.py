@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from insuretech.kit.db import Connection
 from insuretech.settlement.reconciliation.domain.life import WAITING, Action
@@ -101,21 +102,28 @@ async def latest_statements(connection: Connection, month: date) -> dict[str, St
     found = (
         sa.select(*STATEMENT)
         .where(statements.c.month == month)
-        .distinct(statements.c.party)
+        .ext(pg.distinct_on(statements.c.party))
         .order_by(statements.c.party, rank, statements.c.received_at.desc())
     )
     return {row["party"]: statement_from(row) for row in (await connection.execute(found)).mappings()}
 
 
+_MONTHS = sa.text(
+    # Steps from month to month through the index, as there are few months and many lines.
+    """
+    with recursive step as (
+        select min(month) as month from settlement.lines
+        union all
+        select (select min(month) from settlement.lines where month > step.month) from step where month is not null
+    )
+    select month from step where month is not null union select month from settlement.statements order by month desc
+    """
+)
+
+
 async def months(connection: Connection) -> list[date]:
     """Months in which anything happened, the newest first."""
-    both = sa.union(sa.select(_months_of(lines.c.month)), sa.select(_months_of(statements.c.month))).subquery()
-    found = await connection.execute(sa.select(both.c.month).order_by(both.c.month.desc()))
-    return list(found.scalars())
-
-
-def _months_of(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return column.distinct().label("month")
+    return list((await connection.execute(_MONTHS)).scalars())
 
 
 async def month_states(connection: Connection, month: date, parties: Sequence[str]) -> list[MonthState]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from insuretech.settlement.reconciliation.domain.columns import Entry
 from insuretech.settlement.reconciliation.domain.matching import Side, match
 from insuretech.settlement.reconciliation.records import Discrepancy
-from tests.service.settlement.reconciliation.conftest import OCTOBER, Office
+from tests.service.settlement.office import OCTOBER, Office
 from tests.unit.settlement.reconciliation.files import csv_file
 
 

@@ -10,7 +10,7 @@ from insuretech.kit.clock import FixedClock
 from insuretech.kit.files import StorageAway
 from insuretech.kit.problems import NotFound
 from insuretech.settlement.reconciliation.commands import StatementUnavailable
-from tests.service.settlement.reconciliation.conftest import OCTOBER, Office
+from tests.service.settlement.office import OCTOBER, Office
 from tests.unit.settlement.reconciliation.files import csv_file
 
 

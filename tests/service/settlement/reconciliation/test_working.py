@@ -9,7 +9,7 @@ from insuretech.kit.problems import Invalid, NotFound
 from insuretech.settlement.reconciliation.commands import Deed
 from insuretech.settlement.reconciliation.domain.life import NotPossibleNow
 from insuretech.settlement.reconciliation.records import Discrepancy
-from tests.service.settlement.reconciliation.conftest import Office
+from tests.service.settlement.office import Office
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ depends_on = None
 _TABLES = """
 alter table settlement.lines add column payment_reference text;
 create index ix_lines_policy_number on settlement.lines (policy_number);
-create index ix_lines_paid on settlement.lines (month, kind) where payment_reference is not null;
+create index ix_lines_month on settlement.lines (month, kind);
 
 create table settlement.statements (
     id uuid constraint pk_statements primary key,

@@ -53,7 +53,7 @@ _KEPT_AS_TEXT = re.compile(r'="([^"]*)"\Z')
 
 _SPACES = re.compile(r"[\s\u00a0\u2007\u2009\u202f'’]+")
 _CURRENCY = re.compile(r"(?:руб(?:лей|ля|ль)?\.?|р\.|₽|rub|rur)\Z", re.IGNORECASE)
-_PLAIN = re.compile(r"[+-]?\d+(?:\.\d{1,2})?\Z")
+_PLAIN = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]{1,2})?\Z")
 _SHAPE = re.compile(r"[+-]?\d[\d.,]*\Z")
 
 
@@ -78,7 +78,7 @@ def text_of(cell: Cell) -> str:
     if isinstance(cell, datetime | date):
         raise CellUnreadable("type", "this is a date, not a text")
     if isinstance(cell, int | float):
-        if abs(cell) >= 10**15:
+        if not abs(cell) < 10**15:
             raise CellUnreadable("digits_lost", "Excel keeps 15 digits of a number: format the column as text")
         return str(int(cell)) if cell == int(cell) else repr(cell)
     text = str(cell).strip()
@@ -129,8 +129,7 @@ def amount_of(cell: Cell) -> Decimal:
     if isinstance(cell, float):
         return _from_binary(cell)
     text = cell or ""
-    if not _PLAIN.match(text):
-        text = _plain_number(text)
+    text = text.replace(",", ".") if _PLAIN.match(text) else _plain_number(text)
     return _to_the_kopeck(Decimal(text))
 
 

@@ -26,13 +26,16 @@ _LEFT_OUT = {"Zs", "Zl", "Zp", "Cc", "Cf", "Pd"}
 _SIGNS = {"\u2212", "\u2043"}
 _STEPS = 8
 """What is left out may bring letters together that make a new one; numbers of policies are done after the second."""
-_PLAIN = re.compile(r"[A-Z0-9]*\Z")
+_USUAL = re.compile("[ -~А-Яа-яЁё\u00a0№]*\\Z")
+"""Letters of both alphabets and ASCII: here the first two steps are one table, and once is enough."""
+_USUAL_LEFT_OUT = {ord(letter): None for letter in " \u00a0-№"}
 
 
 def number_key(number: str) -> str:
     """What two writings of one number have in common; empty when there is nothing in it."""
-    if _PLAIN.match(number):
-        return number
+    if _USUAL.match(number):
+        bare = number.upper().translate(_USUAL_LEFT_OUT)
+        return bare if bare.isascii() else _LETTERS.sub(_in_one_alphabet, bare)
     # The sign for "number" would become "No" by the first step, and so a part of the number.
     text = number.replace("№", "")
     for _ in range(_STEPS):

@@ -140,15 +140,14 @@ class _LineReader:
         if _is_blank(day) and ((_is_blank(number) and _is_blank(amount)) or self._sums_up(cells, number)):
             self._outcome.left_out += 1
             return None
-        faults = self._outcome.fault_count
-        text = self._text(row.line, number)
+        name = self._read(row.line, "number", number, _number)
         paid_on = self._read(row.line, "day", day, _day)
         money = self._read(row.line, "amount", amount, amount_of)
-        if paid_on is None or money is None or self._outcome.fault_count > faults:
+        if name is None or paid_on is None or money is None:
             return None
+        text, key = name
         entry, signed = self._way(cells, money)
-        key = padded(number_key(text), self._columns.digits)
-        return StatementLine(row.line, text, key, entry, signed, paid_on)
+        return StatementLine(row.line, text, padded(key, self._columns.digits), entry, signed, paid_on)
 
     def _way(self, cells: list[Cell], amount: Decimal) -> tuple[Entry, Decimal]:
         entry = self._columns.entry
@@ -158,10 +157,6 @@ class _LineReader:
         if entry is None:
             entry = "return" if amount < 0 else "premium"
         return entry, -abs(amount) if entry == "return" else amount
-
-    def _text(self, line: int, cell: Cell) -> str:
-        text = self._read(line, "number", cell, _number)
-        return text or ""
 
     def _read(self, line: int, name: Field, cell: Cell, read: Callable[[Cell], T]) -> T | None:
         try:
@@ -190,15 +185,17 @@ def _is_blank(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _number(cell: Cell) -> str:
+def _number(cell: Cell) -> tuple[str, str]:
+    """A number as it is written, and its key."""
     text = text_of(cell)
-    if not number_key(text):
+    key = number_key(text)
+    if not key:
         raise CellUnreadable("empty", "there is no number")
     if len(text) > LONGEST_NUMBER:
         raise CellUnreadable("too_long", f"a number has at most {LONGEST_NUMBER} characters")
     if not text.isprintable():
         raise CellUnreadable("character", "there is a control character in this number")
-    return text
+    return text, key
 
 
 _text_day = lru_cache(maxsize=4096)(day_of)

@@ -1,13 +1,11 @@
 """Reconciliation over a real database and a real folder, with our lines written as events would write them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from insuretech.connectors.object_storage import FolderStorage
@@ -77,6 +75,7 @@ class Office:
             "register_month": register_month or month or day.replace(day=1),
             "policy_number": None if paid else number,
             "payment_id": new_id() if paid else None,
+            "payment_reference": number if paid else None,
             "premium": 0 if paid else amount,
             "collected": amount if paid else 0,
             "commission": 0,
@@ -84,9 +83,6 @@ class Office:
         }
         async with self.database.transaction() as connection:
             await connection.execute(sa.insert(lines).values(row))
-            if paid:
-                reference = sa.text("update settlement.lines set payment_reference = :number where id = :id")
-                await connection.execute(reference, {"number": number, "id": row["id"]})
 
     async def statement(
         self, content: bytes, party: str = "bystra", month: date = OCTOBER, name: str = "october.csv"
@@ -130,17 +126,9 @@ class Office:
             return await queries.notes(connection, discrepancy.id)
 
 
-@pytest.fixture
-def clock() -> FixedClock:
-    """The morning after October."""
-    return FixedClock(datetime(2026, 11, 1, 6, tzinfo=UTC))
-
-
-@pytest.fixture
-def office(database: Callable[[str], Database], clock: FixedClock, tmp_path: Path) -> Office:
-    """A reconciliation of the test's own."""
-    settlement, source = database("settlement"), SourceOnPaper()
-    keyring = Keyring.open(tmp_path / "keyring.json")
-    vault = FileVault(FolderStorage(tmp_path / "files"), keyring, folder="statements", purpose="settlement.statement")
-    reconciliation = Reconciliation(PostgresReconciliation(settlement), vault, source, clock, PARTIES)
-    return Office(reconciliation, settlement, source)
+def opened(database: Database, home: Path, clock: FixedClock) -> Office:
+    """An office on this database, with files below this folder."""
+    source, keyring = SourceOnPaper(), Keyring.open(home / "keyring.json")
+    vault = FileVault(FolderStorage(home / "files"), keyring, folder="statements", purpose="settlement.statement")
+    reconciliation = Reconciliation(PostgresReconciliation(database), vault, source, clock, PARTIES)
+    return Office(reconciliation, database, source)
