@@ -44,7 +44,15 @@ class Database:
             hide_parameters=True,  # they may be personal, and errors are logged
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
-            connect_args={"server_settings": {"application_name": service, "jit": "off"}, "timeout": 5},
+            connect_args={
+                "server_settings": {
+                    "application_name": service,
+                    "jit": "off",
+                    # A frozen process must not hold for ever what it had locked.
+                    "idle_in_transaction_session_timeout": "20s",
+                },
+                "timeout": 5,
+            },
         )
 
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -34,6 +34,8 @@ DEAD = Counter("insuretech_dead_letters_total", "Events given up on, by consumer
 WAITING = Gauge("insuretech_outbox_waiting", "Events read from the outbox and not yet delivered.", ["service"])
 
 _BATCH = 200
+_REACTION_LIMIT = 60.0
+"""Seconds after which a transaction counts as failed: longer than another process may hold what it needs."""
 _TOGETHER = 50
 """Events that share a transaction at most: a long one makes others wait."""
 
@@ -185,7 +187,8 @@ async def deliver(
         if attempt:
             await asyncio.sleep(backoff * 2 ** (attempt - 1))
         try:
-            await _react(reaction, envelope)
+            async with asyncio.timeout(_REACTION_LIMIT):
+                await _react(reaction, envelope)
         except Exception as error:  # noqa: BLE001 - whatever a reaction raises, the others must go on
             await reaction.database.ping()
             reason = f"{type(error).__name__}: {error}"
@@ -206,7 +209,7 @@ async def deliver_together(reaction: Reaction, envelopes: Sequence[Envelope]) ->
     """
     told: list[Event] = []
     try:
-        async with reaction.database.transaction() as connection:
+        async with asyncio.timeout(_REACTION_LIMIT), reaction.database.transaction() as connection:
             ids = [envelope.id for envelope in envelopes]
             fresh = await first_receipts(connection, reaction.tables.inbox, reaction.consumer, ids)
             new = [envelope for envelope in envelopes if envelope.id in fresh]
