@@ -83,10 +83,10 @@ class Preparation:
 
     async def _files(self, register: Register, folder: Path) -> list[WrittenFile]:
         totals = await self.books.totals(register.id)
-        lists = [
-            await write_csv(register, self.books, folder / "csv"),
-            await write_workbook(register, totals, self.books, folder / "xlsx"),
-        ]
+        lists = await asyncio.gather(
+            write_csv(register, self.books, folder / "csv"),
+            write_workbook(register, totals, self.books, folder / "xlsx"),
+        )
         name = self.name_of(register.insurer)
         named = [register_file(register, one) for one in lists]
         (folder / "pdf").write_bytes(await self.printer.print_summary(register, name, totals, named))
