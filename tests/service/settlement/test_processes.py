@@ -64,6 +64,7 @@ async def test_two_processes_and_one_killed_half_way_make_one_register(world: Wo
     """
     await world.execute(_MANY)
     holder = await world.database.engine.connect()  # holds the closing up until the process is dead
+    await holder.execute(sa.text("set local idle_in_transaction_session_timeout = 0"))
     await holder.execute(sa.text("lock table settlement.register_totals in exclusive mode"))
     killed = await closing(world, tmp_path)
     await half_way(world)
