@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, cast
-from uuid import UUID
 
 import msgspec
 
-from insuretech.contracts.events import InsurerGaveNoOffer, OfferReceived, OfferRefused, QuoteCompleted
+from insuretech.contracts.events import InsurerGaveNoOffer, OfferReceived, OfferRefused
 from insuretech.contracts.insurers import Offered
 from insuretech.kit.events import Event
 from insuretech.kit.ids import new_id
@@ -54,15 +53,12 @@ async def end_lines(store: Store, quote: Quote, ended: Sequence[Ended], now: dat
     ends by the end of none.
     """
     closing = closing_status(now, quote.expires_at)
-    progress = await store.end_lines(quote.id, [_ending(step) for step in ended], closing, now)
-    steps = [step for step in ended if progress is not None and step.line.id in progress.moved]
-    if progress is None or not (steps or progress.status is closing):
+    offers = {step.line.id: _new_offer(step.line, step.verdict.offered) for step in ended if step.verdict.offered}
+    endings = [_ending(quote, step, offers.get(step.line.id)) for step in ended]
+    progress = await store.end_lines(quote.id, endings, closing, now)
+    if progress is None:
         return []
-    offers = {step.line.id: _new_offer(step.line, step.verdict.offered) for step in steps if step.verdict.offered}
-    events = _live_events(steps, offers, progress)
-    await store.add_offers(quote.id, list(offers.values()), events, now)
-    await store.publish(_facts(quote, steps, offers, events), now)
-    return events
+    return _live_events([ending for ending in endings if ending.line_id in progress.moved], closing, progress)
 
 
 async def keep_late(store: Store, line: Line, verdict: Verdict, now: datetime) -> bool:
@@ -88,18 +84,22 @@ async def revise_offer(store: Store, quote: Quote, line: Line, verdict: Verdict,
         return False
     await store.keep_offer(kept, kept.cycle.repriced())
     offer = _new_offer(line, offered)
-    await store.add_offers(quote.id, [offer], [], now)
+    await store.add_offer(offer, now)
     await store.publish([_offer_received(quote, offer)], now)
     return True
 
 
-def _ending(step: Ended) -> Ending:
+def _ending(quote: Quote, step: Ended, offer: NewOffer | None) -> Ending:
     return Ending(
         line_id=step.line.id,
         insurer=step.line.insurer,
         before=step.line.status,
         outcome=LINES.move(step.line.status, step.verdict.outcome),
         reason=step.verdict.reason,
+        offer=offer,
+        kind=_KINDS[step.verdict.outcome],
+        told=_offer_line(offer) if offer else _no_offer_line(step),
+        facts=(_offer_received(quote, offer),) if offer else _no_offer(quote, step),
     )
 
 
@@ -115,16 +115,16 @@ def _new_offer(line: Line, offered: Offered) -> NewOffer:
     )
 
 
-def _live_events(steps: Sequence[Ended], offers: Mapping[UUID, NewOffer], progress: Progress) -> list[QuoteEvent]:
-    """The stream's events in the order of the steps, numbered up to ``progress.last_event``."""
-    told: list[tuple[EventKind, OfferLine | NoOfferLine | AllEnded]] = []
-    for step in steps:
-        offer = offers.get(step.line.id)
-        told.append((_KINDS[step.verdict.outcome], _offer_line(offer) if offer else _no_offer_line(step)))
-    if progress.status is not QuoteStatus.COLLECTING:
-        told.append(("completed", AllEnded(status=progress.status, offers=progress.offers)))
-    first = progress.last_event - len(told) + 1
-    return [QuoteEvent(sequence=first + place, kind=kind, data=data) for place, (kind, data) in enumerate(told)]
+def _live_events(moved: Sequence[Ending], closing: QuoteStatus, progress: Progress) -> list[QuoteEvent]:
+    """The stream's events as they were kept: in the order of the steps, numbered up to ``progress.last_event``."""
+    told = [(ending.kind, ending.told) for ending in moved if ending.kind and ending.told]
+    over = progress.status is closing
+    first = progress.last_event - len(told) + (not over)
+    events = [QuoteEvent(sequence=first + place, kind=kind, data=data) for place, (kind, data) in enumerate(told)]
+    if over:
+        ended = AllEnded(status=progress.status, offers=progress.offers)
+        events.append(QuoteEvent(sequence=progress.last_event, kind="completed", data=ended))
+    return events
 
 
 _KINDS: Mapping[LineStatus, EventKind] = {
@@ -146,21 +146,6 @@ def _no_offer_line(step: Ended) -> NoOfferLine:
     return NoOfferLine(insurer=step.line.insurer, outcome=outcome, reason=step.verdict.reason or plain_reason(outcome))
 
 
-def _facts(
-    quote: Quote, steps: Sequence[Ended], offers: Mapping[UUID, NewOffer], events: Sequence[QuoteEvent]
-) -> list[Event]:
-    facts: list[Event] = []
-    for step in steps:
-        if step.line.id in offers:
-            facts.append(_offer_received(quote, offers[step.line.id]))
-        else:
-            facts.extend(_no_offer(quote, step))
-    last = events[-1].data
-    if isinstance(last, AllEnded):
-        facts.append(QuoteCompleted(quote_id=quote.id, offers=last.offers))
-    return facts
-
-
 def _offer_received(quote: Quote, offer: NewOffer) -> OfferReceived:
     return OfferReceived(
         quote_id=quote.id,
@@ -177,7 +162,7 @@ def _offer_received(quote: Quote, offer: NewOffer) -> OfferReceived:
     )
 
 
-def _no_offer(quote: Quote, step: Ended) -> list[Event]:
+def _no_offer(quote: Quote, step: Ended) -> tuple[Event, ...]:
     """An insurer's own words may repeat the answers, which are personal data: the event carries ours instead."""
     insurer, outside, limits = step.line.insurer, step.verdict.outside, quote.limits
     facts: list[Event] = []
@@ -192,4 +177,4 @@ def _no_offer(quote: Quote, step: Ended) -> list[Event]:
     facts.append(
         InsurerGaveNoOffer(quote_id=quote.id, insurer=insurer, outcome=cast("NoOffer", outcome.value), reason=words.en)
     )
-    return facts
+    return tuple(facts)

@@ -17,7 +17,7 @@ from insuretech.quotes.history import Histories
 from insuretech.quotes.ports import Transaction
 from insuretech.quotes.queries import ProductCache, QuoteQueries
 from insuretech.quotes.reactions import QuoteReactions
-from insuretech.quotes.repository import QuoteStore, reencrypt, transactions
+from insuretech.quotes.repository import QuoteStore, reencrypt, statements, transactions
 from insuretech.quotes.routes import quotes_router
 from insuretech.quotes.streams import QuoteStreams
 from insuretech.quotes.tables import messaging, partition_plans
@@ -45,12 +45,19 @@ def build(
     database = platform.database("quotes")
     products = ProductCache()
     transaction = transactions(database, products)
+    each = statements(database, products)
     queries = QuoteQueries(database, platform.keyring, products)
     views = Views(insurers)
     histories = Histories(platform.hot, queries, platform.keyring, platform.clock)
     streams = QuoteStreams(platform.live, queries, histories, views)
     engine = Engine(
-        transaction, insurers, platform.keyring, platform.clock, streams.tell, engine_settings or EngineSettings()
+        transaction,
+        insurers,
+        platform.keyring,
+        platform.clock,
+        streams.tell,
+        engine_settings or EngineSettings(),
+        statements=each,
     )
     desk = QuoteDesk(
         transaction=transaction,
@@ -61,6 +68,7 @@ def build(
         clock=platform.clock,
         quote_ttl=platform.settings.quote_ttl,
         begun=histories.begin,
+        statements=each,
     )
     handlers = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
     reactions = handlers.all(database, messaging)

@@ -115,7 +115,10 @@ class Asking(Protocol):
 
 @dataclass(frozen=True)
 class QuoteDesk:
-    """Takes requests for quotes and callbacks of insurers. ``quote_ttl`` is seconds; ``begun`` hears of new quotes."""
+    """Takes requests for quotes and callbacks of insurers. ``quote_ttl`` is seconds; ``begun`` hears of new quotes.
+
+    ``statements`` opens stores each of whose calls stands for itself.
+    """
 
     transaction: Transaction
     engine: Asking
@@ -125,6 +128,7 @@ class QuoteDesk:
     clock: Clock
     quote_ttl: float
     begun: Callable[[UUID, str], None] = lambda _, __: None
+    statements: Transaction | None = None
 
     async def submit_quote(self, submission: Submission) -> QuoteCreated:
         """Check the answers, keep the quote and start asking every insurer of the product at once.
@@ -234,7 +238,7 @@ class QuoteDesk:
             CALLBACKS.labels(insurer, "refused").inc()
             raise CallbackNotGenuine
         digest = sha256(body).digest()
-        async with self.transaction() as store:
+        async with (self.statements or self.transaction)() as store:
             noted = await store.note_callback(insurer, reference, digest, self.clock.now())
         if noted is None:
             CALLBACKS.labels(insurer, "not_ours").inc()

@@ -107,10 +107,13 @@ class Engine:
         clock: Clock,
         tell: Callable[[UUID, Sequence[QuoteEvent]], None],
         settings: EngineSettings = EngineSettings(),
+        *,
+        statements: Transaction | None = None,
     ) -> None:
         self.id = new_id()
         self.tell = tell
         self._transaction = transaction
+        self._statements = statements or transaction
         self._insurers = insurers
         self._keyring = keyring
         self._clock = clock
@@ -313,7 +316,9 @@ class Engine:
     async def _write_accepted(self, quote_id: UUID, accepted: Sequence[LineRun]) -> None:
         if accepted:
             ids = [each.line.id for each in accepted]
-            await self._insist(lambda store: store.mark(quote_id, ids, LineStatus.SENT, LineStatus.PENDING, self.id))
+            await self._insist(
+                lambda store: store.mark(quote_id, ids, LineStatus.SENT, LineStatus.PENDING, self.id), self._statements
+            )
             for each in accepted:
                 each.moved(LINES.move(each.line.status, LineStatus.PENDING))
 
@@ -321,19 +326,19 @@ class Engine:
         if not ended:
             return
         now = self._clock.now()
-        events = await self._insist(lambda store: end_lines(store, quote, ended, now))
+        events = await self._insist(lambda store: end_lines(store, quote, ended, now), self._statements)
         self.tell(quote.id, events)
         told = {event.data.insurer for event in events if not isinstance(event.data, AllEnded)}
         for step in ended:
             if step.line.insurer in told:
                 _count(quote, step, now)
 
-    async def _insist(self, steps: Callable[[Store], Awaitable[Result]]) -> Result:
-        """Run steps in a transaction, again and again while the database is away."""
+    async def _insist(self, steps: Callable[[Store], Awaitable[Result]], opened: Transaction | None = None) -> Result:
+        """Run steps in a transaction, or as ``opened``, again and again while the database is away."""
         failures = 0
         while True:
             try:
-                async with self._writers, self._transaction() as store:
+                async with self._writers, (opened or self._transaction)() as store:
                     return await steps(store)
             except Exception:
                 failures += 1

@@ -42,16 +42,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     deadline: datetime
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """A line's last step, taken only if the line still is as it was ``before``."""
-
-    line_id: UUID
-    insurer: str
-    before: LineStatus
-    outcome: LineStatus
-    reason: Text | None
-
-
 class NewOffer(msgspec.Struct, frozen=True, kw_only=True):
     """An insurer's offer, free to be chosen."""
 
@@ -118,6 +108,23 @@ class QuoteEvent(msgspec.Struct, frozen=True, kw_only=True):
     data: OfferLine | NoOfferLine | AllEnded
 
 
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """A line's last step, and what follows from it; taken only if the line still is as it was ``before``.
+
+    ``told`` is what the live stream says of it, ``facts`` what others hear.
+    """
+
+    line_id: UUID
+    insurer: str
+    before: LineStatus
+    outcome: LineStatus
+    reason: Text | None
+    offer: NewOffer | None = None
+    kind: EventKind | None = None
+    told: OfferLine | NoOfferLine | None = None
+    facts: tuple[Event, ...] = ()
+
+
 class KeptOffer(msgspec.Struct, frozen=True, kw_only=True):
     """An offer with its life cycle, locked for change."""
 
@@ -168,15 +175,14 @@ class Store(Protocol):
     ) -> Progress | None:
         """Take last steps of lines that are still as expected, and count them on their quote, which is locked.
 
-        Each gets a number for its live event, and one more is handed out when no line is left open: then the quote
-        becomes ``closing``. None when that had happened before.
+        Offers, live events and facts of those that moved are kept with them. Each gets the next number for its live
+        event, in the order given. When no line is left open the quote becomes ``closing``, and its last event and the
+        fact of it are added. None when that had happened before. One statement, which may stand for itself.
         """
         ...
 
-    async def add_offers(
-        self, quote_id: UUID, offers: Sequence[NewOffer], events: Sequence[QuoteEvent], now: datetime
-    ) -> None:
-        """Keep what a quote has come to: free offers, and the events its live stream tells."""
+    async def add_offer(self, offer: NewOffer, now: datetime) -> None:
+        """Keep a free offer that took the place of another."""
         ...
 
     async def keep_late(self, line: Line, late: LateAnswer, now: datetime) -> bool:

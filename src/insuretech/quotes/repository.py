@@ -10,15 +10,18 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from insuretech.contracts.events import QuoteCompleted
 from insuretech.contracts.money import Money
 from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.db import Connection, Database
+from insuretech.kit.direct import Direct
 from insuretech.kit.events import Event
 from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.messaging import Outbox
+from insuretech.kit.messaging import Outbox, outbox_row
 from insuretech.quotes.domain import UNFINISHED, Limits, LineStatus, Offer, OfferStatus, QuoteStatus
 from insuretech.quotes.ports import (
+    AllEnded,
     Ending,
     KeptOffer,
     LateAnswer,
@@ -50,56 +53,95 @@ _ON_SALE = sa.select(products.c.version, products.c.revision).where(
     products.c.code == sa.bindparam("code"), products.c.on_sale
 )
 _ADD_QUOTE, _ADD_LINE = sa.insert(quotes), sa.insert(lines)
-_MARK = sa.text(
-    """
+_ID, _MOMENT = pg.UUID(as_uuid=True), sa.DateTime(timezone=True)
+_MARK = Direct(
+    sa.text(
+        """
     update quotes.lines set status = :after
     where quote_id = :quote and id = any(cast(:ids as uuid[])) and status = :before and claimed_by = :engine
     returning id
     """
-).bindparams(sa.bindparam("quote", type_=pg.UUID(as_uuid=True)))
-# One statement, as it stands between an insurer's answer and the buyer: lines first, then the quote that counts them.
-_END_LINES = sa.text(
-    """
+    ).bindparams(
+        *(sa.bindparam(name, type_=_ID) for name in ("quote", "engine")),
+        *(sa.bindparam(name, type_=sa.Text) for name in ("before", "after")),
+    )
+)
+# One statement, as it stands between an insurer's answer and the buyer, and each way to the database costs: the lines,
+# the quote that counts and numbers them, and whatever follows from those that moved.
+_END_LINES = Direct(
+    sa.text(
+        """
     with moved as (
         update quotes.lines set status = e.outcome, reason_ru = e.reason_ru, reason_en = e.reason_en, ended_at = :now
         from unnest(
             cast(:ids as uuid[]), cast(:befores as text[]), cast(:outcomes as text[]),
-            cast(:reasons_ru as text[]), cast(:reasons_en as text[])
-        ) as e (id, before, outcome, reason_ru, reason_en)
+            cast(:reasons_ru as text[]), cast(:reasons_en as text[]), cast(:events as bytea[])
+        ) with ordinality as e (id, before, outcome, reason_ru, reason_en, event, place)
         where lines.quote_id = :quote and lines.id = e.id and lines.status = e.before
-        returning lines.id, lines.status
+        returning lines.id, lines.status, e.event, e.place
     ),
     counted as (
         select count(*) as ended, count(*) filter (where status = 'offered') as made, array_agg(id) as ids from moved
-    )
-    update quotes.quotes set
-        open_lines = open_lines - counted.ended,
-        offers = offers + counted.made,
-        last_event = last_event + counted.ended + case when open_lines = counted.ended then 1 else 0 end,
-        status = case when open_lines = counted.ended then :closing else status end
-    from counted
-    where quotes.id = :quote and quotes.status = 'collecting'
-    returning quotes.status, quotes.last_event, quotes.offers, counted.ids
-    """
-)
-_ADD_OFFERS = sa.text(
-    """
-    with made as (
+    ),
+    done as (
+        update quotes.quotes set
+            open_lines = open_lines - counted.ended,
+            offers = offers + counted.made,
+            last_event = last_event + counted.ended + case when open_lines = counted.ended then 1 else 0 end,
+            status = case when open_lines = counted.ended then :closing else status end
+        from counted
+        where quotes.id = :quote and quotes.status = 'collecting'
+        returning quotes.status, quotes.last_event, quotes.offers, counted.ended, counted.ids,
+            case when quotes.open_lines = 0 then 1 else 0 end as completed
+    ),
+    told as (
+        insert into quotes.quote_events (quote_id, sequence, event)
+        select :quote, number, convert_to('{"sequence":' || number, 'UTF8') || event
+        from (
+            select last_event - completed - ended + row_number() over (order by place) as number, event
+            from moved cross join done
+            union all
+            select last_event, cast(:last_event as bytea) || convert_to(offers || '}}', 'UTF8')
+            from done where completed = 1
+        ) as numbered
+        where event is not null
+    ),
+    made as (
         insert into quotes.offers
             (id, quote_id, line_id, insurer, offer_number, premium, currency, status, created_at, expires_at)
-        select id, :quote, line_id, insurer, offer_number, amount, currency, 'active', :now, expires_at
+        select o.id, :quote, line_id, insurer, offer_number, amount, currency, 'active', :now, expires_at
         from unnest(
-            cast(:ids as uuid[]), cast(:lines as uuid[]), cast(:insurers as text[]), cast(:numbers as text[]),
+            cast(:offers as uuid[]), cast(:offer_lines as uuid[]), cast(:insurers as text[]), cast(:numbers as text[]),
             cast(:amounts as numeric[]), cast(:currencies as text[]), cast(:expire_at as timestamptz[])
         ) as o (id, line_id, insurer, offer_number, amount, currency, expires_at)
+        join moved on moved.id = line_id cross join done
+    ),
+    facts as (
+        insert into quotes.outbox (id, type, topic, key, occurred_at, trace_id, payload)
+        select id, type, :topic, :key, :now, :trace, payload
+        from (
+            select f.id, type, payload, f.place
+            from unnest(
+                cast(:facts as uuid[]), cast(:fact_lines as uuid[]), cast(:types as text[]), cast(:payloads as bytea[])
+            ) with ordinality as f (id, line_id, type, payload, place)
+            join moved on moved.id = line_id cross join done
+            union all
+            select :last_fact, :last_type, cast(:last_payload as bytea) || convert_to(offers || '}', 'UTF8'), 2147483647
+            from done where completed = 1
+        ) as facts
+        order by place
     )
-    insert into quotes.quote_events (quote_id, sequence, event)
-    select :quote, sequence, event
-    from unnest(cast(:sequences as bigint[]), cast(:events as bytea[])) as e (sequence, event)
+    select status, last_event, offers, ids from done
     """
-).bindparams(sa.bindparam("quote", type_=pg.UUID(as_uuid=True)), sa.bindparam("now", type_=sa.DateTime(timezone=True)))
-_NOTE_CALLBACK = sa.text(
-    """
+    ).bindparams(
+        *(sa.bindparam(name, type_=_ID) for name in ("quote", "last_fact")),
+        *(sa.bindparam(name, type_=sa.Text) for name in ("closing", "topic", "key", "trace", "last_type")),
+        sa.bindparam("now", type_=_MOMENT),
+    )
+)
+_NOTE_CALLBACK = Direct(
+    sa.text(
+        """
     with line as (
         select id, quote_id, insurer, status, deadline from quotes.lines where id = :reference and insurer = :insurer
     ),
@@ -111,7 +153,13 @@ _NOTE_CALLBACK = sa.text(
     )
     select line.*, exists (select from noted) as fresh from line
     """
-).bindparams(sa.bindparam("now", type_=sa.DateTime(timezone=True)))
+    ).bindparams(
+        sa.bindparam("now", type_=_MOMENT),
+        sa.bindparam("reference", type_=_ID),
+        sa.bindparam("insurer", type_=sa.Text),
+        sa.bindparam("digest", type_=sa.LargeBinary),
+    )
+)
 
 
 class QuoteStore:
@@ -178,48 +226,26 @@ class QuoteStore:
         self, quote_id: UUID, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID
     ) -> set[UUID]:
         arguments = {"quote": quote_id, "ids": list(line_ids), "before": before, "after": after, "engine": engine}
-        return set((await self._connection.execute(_MARK, arguments)).scalars())
+        return {row["id"] for row in await _MARK.all(self._connection, arguments)}
 
     async def end_lines(
         self, quote_id: UUID, endings: Sequence[Ending], closing: QuoteStatus, now: datetime
     ) -> Progress | None:
-        arguments = {
-            "quote": quote_id,
-            "ids": [ending.line_id for ending in endings],
-            "befores": [ending.before for ending in endings],
-            "outcomes": [ending.outcome for ending in endings],
-            "reasons_ru": [ending.reason.ru if ending.reason else None for ending in endings],
-            "reasons_en": [ending.reason.en if ending.reason else None for ending in endings],
-            "closing": closing,
-            "now": now,
-        }
-        row = (await self._connection.execute(_END_LINES, arguments)).first()
+        row = await _END_LINES.first(self._connection, _ended_values(quote_id, endings, closing, now))
         if row is None:
             return None
         return Progress(
-            moved=frozenset(row.ids or ()),
-            status=QuoteStatus(row.status),
-            last_event=row.last_event,
-            offers=row.offers,
+            moved=frozenset(row["ids"] or ()),
+            status=QuoteStatus(row["status"]),
+            last_event=row["last_event"],
+            offers=row["offers"],
         )
 
-    async def add_offers(
-        self, quote_id: UUID, new_offers: Sequence[NewOffer], new_events: Sequence[QuoteEvent], now: datetime
-    ) -> None:
-        arguments = {
-            "quote": quote_id,
-            "now": now,
-            "ids": [offer.id for offer in new_offers],
-            "lines": [offer.line_id for offer in new_offers],
-            "insurers": [offer.insurer for offer in new_offers],
-            "numbers": [offer.offer_number for offer in new_offers],
-            "amounts": [offer.premium.amount for offer in new_offers],
-            "currencies": [offer.premium.currency for offer in new_offers],
-            "expire_at": [offer.expires_at for offer in new_offers],
-            "sequences": [event.sequence for event in new_events],
-            "events": [msgspec.json.encode(event) for event in new_events],
-        }
-        await self._connection.execute(_ADD_OFFERS, arguments)
+    async def add_offer(self, offer: NewOffer, now: datetime) -> None:
+        row = {name: getattr(offer, name) for name in NewOffer.__struct_fields__ if name != "premium"}
+        premium = {"premium": offer.premium.amount, "currency": offer.premium.currency}
+        statement = sa.insert(offers).values(**row, **premium, status=OfferStatus.ACTIVE, created_at=now)
+        await self._connection.execute(statement)
 
     async def keep_late(self, line: Line, late: LateAnswer, now: datetime) -> bool:
         amount = late.premium.amount if late.premium else None
@@ -300,8 +326,11 @@ class QuoteStore:
         self, insurer: str, reference: UUID, digest: bytes, now: datetime
     ) -> tuple[Line, bool] | None:
         arguments = {"insurer": insurer, "reference": reference, "digest": digest, "now": now}
-        row = (await self._connection.execute(_NOTE_CALLBACK, arguments)).first()
-        return None if row is None else (_line(row), row.fresh)
+        row = await _NOTE_CALLBACK.first(self._connection, arguments)
+        if row is None:
+            return None
+        known = {name: row[name] for name in Line.__struct_fields__}
+        return Line(**{**known, "status": LineStatus(row["status"])}), row["fresh"]
 
     async def close_callback(self, reference: UUID, digest: bytes, now: datetime) -> None:
         statement = sa.update(callbacks).where(callbacks.c.reference == reference, callbacks.c.digest == digest)
@@ -325,6 +354,17 @@ def transactions(database: Database, products_known: ProductCache) -> Callable[[
             yield QuoteStore(connection, products_known)
 
     return transaction
+
+
+def statements(database: Database, products_known: ProductCache) -> Callable[[], AbstractAsyncContextManager[Store]]:
+    """Opens connections of this database as stores on which every statement is a transaction of its own."""
+
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[Store]:
+        async with database.reading() as connection:
+            yield QuoteStore(connection, products_known)
+
+    return connected
 
 
 async def reencrypt(database: Database, keyring: Keyring) -> int:
@@ -360,6 +400,53 @@ async def _rekey(
         changed += len(rows)
         if len(rows) < _BATCH:
             return changed
+
+
+def _ended_values(quote_id: UUID, endings: Sequence[Ending], closing: QuoteStatus, now: datetime) -> dict[str, Any]:
+    """Parameters of ``_END_LINES``. What only the database will know is left off: numbers in front, counts behind."""
+    made = [ending.offer for ending in endings if ending.offer]
+    facts = [(ending.line_id, outbox_row(fact, now)) for ending in endings for fact in ending.facts]
+    completed = outbox_row(QuoteCompleted(quote_id=quote_id, offers=0), now)
+    last = QuoteEvent(sequence=0, kind="completed", data=AllEnded(status=closing, offers=0))
+    return {
+        "quote": quote_id,
+        "closing": closing,
+        "now": now,
+        "ids": [ending.line_id for ending in endings],
+        "befores": [ending.before for ending in endings],
+        "outcomes": [ending.outcome for ending in endings],
+        "reasons_ru": [ending.reason.ru if ending.reason else None for ending in endings],
+        "reasons_en": [ending.reason.en if ending.reason else None for ending in endings],
+        "events": [_unnumbered(ending) for ending in endings],
+        "last_event": msgspec.json.encode(last).removeprefix(_NUMBER).removesuffix(b"0}}"),
+        "offers": [offer.id for offer in made],
+        "offer_lines": [offer.line_id for offer in made],
+        "insurers": [offer.insurer for offer in made],
+        "numbers": [offer.offer_number for offer in made],
+        "amounts": [offer.premium.amount for offer in made],
+        "currencies": [offer.premium.currency for offer in made],
+        "expire_at": [offer.expires_at for offer in made],
+        "topic": completed["topic"],
+        "key": completed["key"],
+        "trace": completed["trace_id"],
+        "facts": [row["id"] for _, row in facts],
+        "fact_lines": [line_id for line_id, _ in facts],
+        "types": [row["type"] for _, row in facts],
+        "payloads": [row["payload"] for _, row in facts],
+        "last_fact": completed["id"],
+        "last_type": completed["type"],
+        "last_payload": completed["payload"].removesuffix(b"0}"),
+    }
+
+
+_NUMBER = b'{"sequence":0'
+
+
+def _unnumbered(ending: Ending) -> bytes | None:
+    if ending.kind is None or ending.told is None:
+        return None
+    event = QuoteEvent(sequence=0, kind=ending.kind, data=ending.told)
+    return msgspec.json.encode(event).removeprefix(_NUMBER)
 
 
 def _line(row: Any) -> Line:

@@ -8,25 +8,34 @@ from uuid import UUID
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
+from insuretech.contracts.events import EVENTS, InsurerGaveNoOffer, QuoteCompleted
 from insuretech.contracts.money import Money
+from insuretech.contracts.text import Text
 from insuretech.kit.db import Database
 from insuretech.kit.idempotency import Scope, StoredAnswer
 from insuretech.kit.ids import new_id
+from insuretech.kit.keyring import Keyring
 from insuretech.kit.problems import IdempotencyKeyReused
 from insuretech.quotes.domain import LineStatus, OfferStatus, QuoteStatus
 from insuretech.quotes.ports import (
+    AllEnded,
     Ending,
     LateAnswer,
     Line,
     NewOffer,
+    NoOfferLine,
+    OfferLine,
     Progress,
     Quote,
+    QuoteEvent,
     Store,
     Transaction,
 )
-from insuretech.quotes.queries import ProductCache
-from insuretech.quotes.repository import transactions
+from insuretech.quotes.queries import ProductCache, QuoteQueries
+from insuretech.quotes.repository import statements, transactions
+from insuretech.quotes.tables import messaging
 from tests.unit.quotes.fake_store import FakeDatabase
 from tests.unit.quotes.specimens import NOW, line, product, quote
 
@@ -117,6 +126,43 @@ async def test_events_are_numbered_without_gaps_to_the_last(store: Transaction) 
         last = await transaction.end_lines(new.id, [ending(three, LineStatus.OFFERED, queued)], closing, NOW)
         assert last == Progress(moved=frozenset({three.id}), status=closing, last_event=4, offers=2)
         assert await transaction.end_lines(new.id, two_of_them, closing, NOW) is None
+
+
+async def test_what_follows_is_kept_of_those_that_moved_alone(database: Callable[[str], Database]) -> None:
+    """An offer would be told that is not there, or others hear of one the buyer never saw."""
+    store = transactions(database("quotes"), ProductCache())
+    new, [one, two] = await kept(store, "one", "two")
+    queued = LineStatus.QUEUED
+    offer = an_offer(one, new.id)
+    told = OfferLine(offer_id=offer.id, insurer="one", premium=offer.premium, expires_at=offer.expires_at)
+    facts = (InsurerGaveNoOffer(quote_id=new.id, insurer="one", outcome="declined", reason="“Нет”"),)
+    offered = msgspec.structs.replace(
+        ending(one, LineStatus.OFFERED, queued), offer=offer, kind="offer", told=told, facts=facts
+    )
+    reason = Text("Нет", "No")
+    no_offer = NoOfferLine(insurer="two", outcome="declined", reason=reason)
+    declined = msgspec.structs.replace(
+        ending(two, LineStatus.DECLINED, queued), kind="declined", told=no_offer, facts=facts
+    )
+    late = msgspec.structs.replace(declined, before=LineStatus.PENDING)
+    for steps in ([late, offered], [offered], [declined, offered]):
+        async with statements(database("quotes"), ProductCache())() as each:
+            await each.end_lines(new.id, steps, QuoteStatus.COMPLETED, NOW)
+    queries = QuoteQueries(database("quotes"), Keyring.generate(), ProductCache())
+    assert await queries.events_after(new.id, 0) == [
+        QuoteEvent(sequence=1, kind="offer", data=told),
+        QuoteEvent(sequence=2, kind="declined", data=no_offer),
+        QuoteEvent(sequence=3, kind="completed", data=AllEnded(status=QuoteStatus.COMPLETED, offers=1)),
+    ]
+    outbox = messaging.outbox
+    async with database("quotes").reading() as connection:
+        rows = (await connection.execute(sa.select(outbox).order_by(outbox.c.position))).all()
+    assert [msgspec.json.decode(row.payload, type=EVENTS[row.type]) for row in rows] == [
+        *facts,
+        *facts,
+        QuoteCompleted(quote_id=new.id, offers=1),
+    ]
+    assert {(row.topic, row.key) for row in rows} == {("quotes.quote.v1", str(new.id))}
 
 
 async def test_a_quote_without_lines_is_closed_by_nothing(store: Transaction) -> None:
@@ -217,7 +263,7 @@ async def test_offers_are_kept_with_their_life_cycle(store: Transaction) -> None
     new, [only] = await kept(store, "one")
     offer, order = an_offer(only, new.id), new_id()
     async with store() as transaction:
-        await transaction.add_offers(new.id, [offer], [], NOW)
+        await transaction.add_offer(offer, NOW)
         found = await transaction.offer(offer.id)
         assert found is not None
         assert (found.premium, found.offer_number, found.cycle.status) == (offer.premium, "N-1", OfferStatus.ACTIVE)
@@ -234,11 +280,11 @@ async def test_a_line_has_one_current_offer(store: Transaction) -> None:
     new, [only] = await kept(store, "one")
     old, fresh = an_offer(only, new.id), an_offer(only, new.id, offer_number="N-2")
     async with store() as transaction:
-        await transaction.add_offers(new.id, [old], [], NOW)
+        await transaction.add_offer(old, NOW)
         found = await transaction.offer(old.id)
         assert found is not None
         await transaction.keep_offer(found, found.cycle.repriced())
-        await transaction.add_offers(new.id, [fresh], [], NOW)
+        await transaction.add_offer(fresh, NOW)
         current = await transaction.offer_of_line(only)
         assert current is not None
         assert current.id == fresh.id
@@ -250,7 +296,8 @@ async def test_only_free_offers_past_their_time_expire(store: Transaction) -> No
     free, held = an_offer(one, new.id), an_offer(two, new.id)
     later = an_offer(three, new.id, expires_at=NOW + timedelta(hours=3))
     async with store() as transaction:
-        await transaction.add_offers(new.id, [free, held, later], [], NOW)
+        for each in (free, held, later):
+            await transaction.add_offer(each, NOW)
         found = await transaction.offer(held.id)
         assert found is not None
         await transaction.keep_offer(found, found.cycle.reserved(new_id(), NOW))

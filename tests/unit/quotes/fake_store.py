@@ -11,12 +11,24 @@ from uuid import UUID
 
 import msgspec
 
+from insuretech.contracts.events import QuoteCompleted
 from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.events import Event
 from insuretech.kit.idempotency import Scope, StoredAnswer, fingerprint
 from insuretech.kit.problems import IdempotencyKeyReused
 from insuretech.quotes.domain import UNFINISHED, LineStatus, Offer, OfferStatus, QuoteStatus, takes_late_answers
-from insuretech.quotes.ports import Ending, KeptOffer, LateAnswer, Line, NewOffer, Progress, Quote, QuoteEvent, Store
+from insuretech.quotes.ports import (
+    AllEnded,
+    Ending,
+    KeptOffer,
+    LateAnswer,
+    Line,
+    NewOffer,
+    Progress,
+    Quote,
+    QuoteEvent,
+    Store,
+)
 from insuretech.quotes.questions import KnownProduct
 
 
@@ -144,19 +156,29 @@ class FakeStore:
         row.offers += sum(ending.outcome is LineStatus.OFFERED for ending in moved.values())
         row.last_event += len(moved) + last
         row.status = closing if last else row.status
+        self._keep_what_follows(row, [each for each in endings if each.line_id in moved], last=last)
         return Progress(moved=frozenset(moved), status=row.status, last_event=row.last_event, offers=row.offers)
 
-    async def add_offers(
-        self,
-        quote_id: UUID,
-        offers: Sequence[NewOffer],
-        events: Sequence[QuoteEvent],
-        now: datetime,  # noqa: ARG002
-    ) -> None:
-        for offer in offers:
-            fields = {name: getattr(offer, name) for name in NewOffer.__struct_fields__ if name != "expires_at"}
-            self.tables.offers[offer.id] = KeptOffer(**fields, cycle=Offer(OfferStatus.ACTIVE, offer.expires_at))
-        self.tables.events[quote_id] = [*self.tables.events.get(quote_id, []), *events]
+    def _keep_what_follows(self, row: QuoteRow, moved: Sequence[Ending], *, last: bool) -> None:
+        events = list(self.tables.events.get(row.quote.id, []))
+        for number, each in enumerate(moved, row.last_event - len(moved) - last + 1):
+            if each.offer is not None:
+                self._keep(each.offer)
+            if each.kind is not None and each.told is not None:
+                events.append(QuoteEvent(sequence=number, kind=each.kind, data=each.told))
+            self.tables.published += each.facts
+        if last:
+            ended = AllEnded(status=row.status, offers=row.offers)
+            events.append(QuoteEvent(sequence=row.last_event, kind="completed", data=ended))
+            self.tables.published.append(QuoteCompleted(quote_id=row.quote.id, offers=row.offers))
+        self.tables.events[row.quote.id] = events
+
+    def _keep(self, offer: NewOffer) -> None:
+        fields = {name: getattr(offer, name) for name in NewOffer.__struct_fields__ if name != "expires_at"}
+        self.tables.offers[offer.id] = KeptOffer(**fields, cycle=Offer(OfferStatus.ACTIVE, offer.expires_at))
+
+    async def add_offer(self, offer: NewOffer, now: datetime) -> None:  # noqa: ARG002
+        self._keep(offer)
 
     async def keep_late(self, line: Line, late: LateAnswer, now: datetime) -> bool:  # noqa: ARG002
         if line.id in self.tables.late or not takes_late_answers(self.tables.lines[line.id].status):
