@@ -3,6 +3,7 @@
 
 BIN := .venv/bin
 WORKERS ?= 2
+PYTEST = $(BIN)/pytest -m "not slow and not cluster"
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
@@ -17,8 +18,10 @@ help: ## what can be made
 run: environment ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/insuretech serve
 
-test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest
-	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow and not cluster" $(ARGS)
+test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest, in place of all tests
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && \
+	if [ -n "$(ARGS)" ]; then exec $(PYTEST) $(ARGS); fi; \
+	$(PYTEST) -n $(WORKERS) tests/unit tests/service && exec $(PYTEST) tests/system tests/browser
 
 test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes
 	@exec $(BIN)/pytest -m slow -s $(ARGS) tests/system

@@ -20,14 +20,6 @@ TEMPLATE = "migrated"
 _numbers = itertools.count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the running program follow each other in one process, while others go on in the second."""
-    for item in items:
-        if {"system", "browser"}.intersection(item.path.relative_to(Path(__file__).parent).parts):
-            item.add_marker(pytest.mark.xdist_group("running"))
-
-
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """One quick and unsafe server for the whole run."""
