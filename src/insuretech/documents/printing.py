@@ -1,65 +1,51 @@
 """Typesetting of policies with Typst: the same words always give the same bytes."""
 
-import asyncio
 import io
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import segno
-import typst
 
 from insuretech.documents.domain import PrintedPolicy
-
-if TYPE_CHECKING:  # typst names it in its stub only
-    from typst import PDFStandard
+from insuretech.kit.press import NotPrinted, Press, Sheet
 
 _DATA = Path(str(files("insuretech.documents") / "data"))
 
 
 class TypstPrinter:
-    """Prints on one thread of its own: a page takes about 20 ms, and the compiler keeps its fonts between pages."""
+    """Prints on a press of its own; a page takes about 20 ms."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="typst")
+        self._press = Press()
 
     async def print_policy(self, policy: PrintedPolicy) -> bytes:
         """The policy as PDF/A-2a and PDF/UA-1: readable for decades, and by a screen reader."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._print, policy)
-
-    def _print(self, policy: PrintedPolicy) -> bytes:
-        issued = policy.issued
-        words = {
-            **msgspec.to_builtins(policy),
-            "issued": {part: getattr(issued, part) for part in ("year", "month", "day", "hour", "minute")},
-            "mark": (_DATA / "mark.svg").read_text(encoding="utf-8"),
-            "verification": {**msgspec.to_builtins(policy.verification), "qr": qr_code(policy.verification.url)},
-        }
-        given = msgspec.json.encode(words).decode()
+        sheet = _sheet(policy)
         try:
-            return self._compile(given, issued, ["a-2a", "ua-1"])
-        except typst.TypstError as error:
-            if "could not be displayed" not in error.message:
+            return await self._press.print(sheet)
+        except NotPrinted as error:
+            if "could not be displayed" not in str(error):
                 raise
             # A letter that none of our fonts has. Archive standards forbid it; the paper is worth more than they are.
-            return self._compile(given, issued, [])
+            return await self._press.print(msgspec.structs.replace(sheet, standards=()))
 
-    def _compile(self, given: str, issued: datetime, standards: "list[PDFStandard]") -> bytes:
-        printed = self._compiler.compile(
-            format="pdf", sys_inputs={"policy": given}, pdf_standards=standards, timestamp=int(issued.timestamp())
-        )
-        if not isinstance(printed, bytes):
-            raise TypeError("a PDF is one file")
-        return printed
 
-    @cached_property
-    def _compiler(self) -> typst.Compiler:
-        fonts = typst.Fonts(include_system_fonts=False, font_paths=[_DATA / "fonts"])
-        return typst.Compiler(_DATA / "policy.typ", root=_DATA, font_paths=fonts)
+def _sheet(policy: PrintedPolicy) -> Sheet:
+    issued = policy.issued
+    words = {
+        **msgspec.to_builtins(policy),
+        "issued": {part: getattr(issued, part) for part in ("year", "month", "day", "hour", "minute")},
+        "mark": (_DATA / "mark.svg").read_text(encoding="utf-8"),
+        "verification": {**msgspec.to_builtins(policy.verification), "qr": qr_code(policy.verification.url)},
+    }
+    return Sheet(
+        template=_DATA / "policy.typ",
+        inputs={"policy": msgspec.json.encode(words).decode()},
+        standards=("a-2a", "ua-1"),
+        timestamp=int(issued.timestamp()),
+        fonts=(_DATA / "fonts",),
+    )
 
 
 def qr_code(address: str) -> str:

@@ -1,19 +1,16 @@
 """The summary of a register as PDF, typeset with Typst: the same register gives the same bytes."""
 
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from decimal import Decimal
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
-import typst
 from babel.dates import format_date
 
 from insuretech.contracts.registers import RegisterFile
+from insuretech.kit.press import Press, Sheet
 from insuretech.settlement.domain import MonthTotal, Register
 from insuretech.settlement.files import WORDS
 
@@ -22,22 +19,16 @@ _NOTICE = "Учебный реестр: страховщик вымышлен, �
 
 
 class RegisterPrinter:
-    """Prints on one thread of its own; ``practice`` puts a line on the paper saying that the insurer is invented."""
+    """Prints on a press of its own; ``practice`` puts a line on the paper saying that the insurer is invented."""
 
     def __init__(self, *, practice: bool) -> None:
         self._practice = practice
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="typst-registers")
+        self._press = Press()
 
     async def print_summary(
         self, register: Register, insurer: str, totals: Sequence[MonthTotal], lists: Sequence[RegisterFile]
     ) -> bytes:
         """Sums, what is to be paid, and the hashes of the lists that belong to it, as PDF/A-2a."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._print, register, insurer, totals, lists)
-
-    def _print(
-        self, register: Register, insurer: str, totals: Sequence[MonthTotal], lists: Sequence[RegisterFile]
-    ) -> bytes:
         closed = register.closed_at.astimezone(UTC)
         words = {
             "number": register.number,
@@ -54,20 +45,13 @@ class RegisterPrinter:
             "files": [msgspec.to_builtins(file) for file in lists],
             "notice": _NOTICE if self._practice else None,
         }
-        printed = self._compiler.compile(
-            format="pdf",
-            sys_inputs={"register": msgspec.json.encode(words).decode()},
-            pdf_standards=["a-2a"],
+        sheet = Sheet(
+            template=_DATA / "register.typ",
+            inputs={"register": msgspec.json.encode(words).decode()},
+            standards=("a-2a",),
             timestamp=int(closed.timestamp()),
         )
-        if not isinstance(printed, bytes):
-            raise TypeError("a PDF is one file")
-        return printed
-
-    @cached_property
-    def _compiler(self) -> typst.Compiler:
-        fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=True)
-        return typst.Compiler(_DATA / "register.typ", root=_DATA, font_paths=fonts)
+        return await self._press.print(sheet)
 
 
 def _amounts(of: Register | MonthTotal) -> tuple[Decimal, ...]:
