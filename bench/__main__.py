@@ -8,7 +8,19 @@ from time import monotonic
 
 import uvloop
 
-from bench import events, partitions, placing, projected, quoting, reads, report, settlement, stage, starting
+from bench import (
+    events,
+    partitions,
+    placing,
+    projected,
+    quoting,
+    reads,
+    reconciling,
+    report,
+    settlement,
+    stage,
+    starting,
+)
 from bench.report import Figure
 
 Measurement = Callable[[bool], Awaitable[list[Figure]]]
@@ -54,6 +66,10 @@ async def _settlement(quick: bool) -> list[Figure]:
     return await settlement.measure(lines=20_000 if quick else 1_000_000)
 
 
+async def _reconciling(quick: bool) -> list[Figure]:
+    return await reconciling.measure(lines=20_000 if quick else 1_000_000)
+
+
 MEASUREMENTS: dict[str, Measurement] = {
     "reads": _reads,
     "orders": _placing,
@@ -64,6 +80,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "events": _events,
     "partitions": _partitions,
     "settlement": _settlement,
+    "reconciliation": _reconciling,
 }
 
 
