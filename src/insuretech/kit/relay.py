@@ -7,7 +7,7 @@ others. A reaction that keeps failing gets ``attempts`` tries, then the event go
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -21,6 +21,7 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy.dialects import postgresql as pg
 
 from insuretech.kit.db import Connection, Database, own_connection
+from insuretech.kit.direct import Direct
 from insuretech.kit.events import Envelope, Event
 from insuretech.kit.ids import new_id
 from insuretech.kit.messaging import MessagingTables, Reaction, first_receipt, first_receipts
@@ -37,7 +38,7 @@ _BATCH = 200
 _REACTION_LIMIT = 60.0
 """Seconds after which a transaction counts as failed: longer than another process may hold what it needs."""
 _TOGETHER = 50
-"""Events that share a transaction at most: a long one makes others wait."""
+"""Events that share a transaction at most, and keys: a long one makes others wait."""
 
 
 class LocalRelay:
@@ -105,13 +106,22 @@ class LocalRelay:
         by_key: defaultdict[str, list[Envelope]] = defaultdict(list)
         for envelope in await self._waiting():
             by_key[envelope.key].append(envelope)
+        found = bool(by_key)
+        brief = [key for key, envelopes in by_key.items() if self._are_brief(envelopes)]
+        for start in range(0, len(brief) if len(brief) > 1 else 0, _TOGETHER):
+            together = {key: by_key.pop(key) for key in brief[start : start + _TOGETHER]}
+            await self._begin(together, self._deliver_keys(together))
         for key, envelopes in by_key.items():
-            await self._slots.acquire()
-            task = asyncio.create_task(self._deliver_key(envelopes))
-            self._busy[key] = task
-            WAITING.labels(self._database.service).inc(len(envelopes))
-            task.add_done_callback(partial(self._finished, key, len(envelopes)))
-        return bool(by_key)
+            await self._begin({key: envelopes}, self._deliver_key(envelopes))
+        return found
+
+    async def _begin(self, by_key: Mapping[str, Sequence[Envelope]], work: Coroutine[Any, Any, None]) -> None:
+        await self._slots.acquire()
+        task = asyncio.create_task(work)
+        events = sum(len(envelopes) for envelopes in by_key.values())
+        self._busy |= dict.fromkeys(by_key, task)
+        WAITING.labels(self._database.service).inc(events)
+        task.add_done_callback(partial(self._finished, list(by_key), events))
 
     async def drain(self) -> None:
         """Deliver everything that waits; for tests and for replaying."""
@@ -119,8 +129,9 @@ class LocalRelay:
             await asyncio.gather(*self._busy.values())
             await asyncio.sleep(0)
 
-    def _finished(self, key: str, events: int, task: asyncio.Task[None]) -> None:
-        self._busy.pop(key, None)
+    def _finished(self, keys: Sequence[str], events: int, task: asyncio.Task[None]) -> None:
+        for key in keys:
+            self._busy.pop(key, None)
         self._slots.release()
         WAITING.labels(self._database.service).dec(events)
         if task.cancelled():
@@ -135,7 +146,7 @@ class LocalRelay:
             if self._floor.is_due(asyncio.get_running_loop().time()):
                 self._floor.learn((await connection.execute(sa.text(self._floor.sql))).mappings().one())
             values = {"busy": list(self._busy), "floor": self._floor.value}
-            rows = (await connection.execute(self._next, values)).mappings().all()
+            rows = await self._next.all(connection, values)
         return [Envelope(**{**row, "payload": msgspec.Raw(row["payload"])}) for row in rows]
 
     async def _deliver_key(self, envelopes: list[Envelope]) -> None:
@@ -143,9 +154,31 @@ class LocalRelay:
             alike = list(following)
             for reaction in self._by_type[kind]:
                 await self._deliver_alike(reaction, alike)
-        ids = [envelope.id for envelope in envelopes]
-        async with self._database.transaction() as connection:
-            await connection.execute(self._published, {"ids": ids})
+        await self._note_published(envelopes)
+
+    def _are_brief(self, envelopes: Sequence[Envelope]) -> bool:
+        """Whether whoever reacts to them takes many at once, so that events of other keys do not wait for them."""
+        kinds = {envelope.type for envelope in envelopes}
+        return all(reaction.handle_all is not None for kind in kinds for reaction in self._by_type.get(kind, ()))
+
+    async def _deliver_keys(self, by_key: Mapping[str, list[Envelope]]) -> None:
+        """Events of several keys, for each reaction in one transaction; key by key where that fails."""
+        envelopes = [envelope for one in by_key.values() for envelope in one]
+        reactions = {reaction.consumer: reaction for one in envelopes for reaction in self._by_type.get(one.type, ())}
+        for reaction in reactions.values():
+            types = {event.type_name() for event in reaction.events}
+            alike = [envelope for envelope in envelopes if envelope.type in types]
+            for start in range(0, len(alike), _TOGETHER):
+                if not await deliver_together(reaction, alike[start : start + _TOGETHER]):
+                    async with asyncio.TaskGroup() as each:
+                        for one in by_key.values():
+                            each.create_task(self._deliver_key(one))
+                    return
+        await self._note_published(envelopes)
+
+    async def _note_published(self, envelopes: Sequence[Envelope]) -> None:
+        async with self._database.reading() as connection:
+            await self._published.all(connection, {"ids": [envelope.id for envelope in envelopes]})
 
     async def _deliver_alike(self, reaction: Reaction, envelopes: list[Envelope]) -> None:
         """Events of one kind that follow each other: in one transaction if that works, else one by one."""
@@ -157,7 +190,7 @@ class LocalRelay:
                 await deliver(reaction, envelope, attempts=self._attempts, backoff=self._backoff)
 
 
-def _statements(outbox: sa.Table) -> tuple[sa.Select[Any], sa.Update]:
+def _statements(outbox: sa.Table) -> tuple[Direct, Direct]:
     """What waits from the ``floor`` on of other keys than the ``busy`` ones, and that ``ids`` have been delivered."""
     busy, floor = sa.bindparam("busy", type_=pg.ARRAY(sa.Text)), sa.bindparam("floor", type_=sa.BigInteger)
     ids = sa.bindparam("ids", type_=pg.ARRAY(pg.UUID(as_uuid=True)))
@@ -167,7 +200,8 @@ def _statements(outbox: sa.Table) -> tuple[sa.Select[Any], sa.Update]:
         .order_by(outbox.c.position)
         .limit(_BATCH)
     )
-    return waiting, sa.update(outbox).where(outbox.c.id == sa.any_(ids)).values(published_at=sa.func.now())
+    published = sa.update(outbox).where(outbox.c.id == sa.any_(ids)).values(published_at=sa.func.now())
+    return Direct(waiting), Direct(published)
 
 
 Buried = Callable[[str, Envelope, str], Awaitable[None]]

@@ -138,6 +138,26 @@ async def test_one_bad_event_of_many_takes_none_with_it(town: Town) -> None:
     assert len(await dead_letters(town.database, messaging)) == 2
 
 
+async def test_events_of_many_aggregates_share_transactions_where_their_consumer_takes_many(town: Town) -> None:
+    """A thousand offers a second would be a thousand commits a second, and the machine busy with nothing else."""
+    await town.publish(*(ResidentMoved(resident=f"r{n}", number=number) for number in (1, 2) for n in range(40)))
+    await town.relay(town.gatherer()).drain()
+    assert await town.seen() == {f"r{n}": [1, 2] for n in range(40)}
+    assert len(town.together) <= 4
+
+
+async def test_one_bad_event_among_many_aggregates_stops_its_own_alone(town: Town) -> None:
+    """One offer that cannot be stored would keep all others from being ordered."""
+
+    async def refuse(_: AsyncConnection, event: ResidentMoved) -> None:
+        if (event.resident, event.number) == ("r3", 1):
+            raise ValueError("no such street")
+
+    await town.publish(*(ResidentMoved(resident=f"r{n}", number=number) for number in (1, 2) for n in range(10)))
+    await town.relay(town.gatherer(meddle=refuse)).drain()
+    assert await town.seen() == {f"r{n}": [2] if n == 3 else [1, 2] for n in range(10)}
+
+
 async def test_dead_letters_are_replayed_in_the_order_they_occurred(town: Town) -> None:
     """Otherwise mending a consumer would not bring back what it missed, or bring it back upside down."""
     broken = True

@@ -1,7 +1,7 @@
 """A service of our own for tests of messaging: residents move, and two consumers keep lists of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -52,6 +52,7 @@ class Town:
 
     database: Database
     committed: list[tuple[str, int]] = field(default_factory=list)
+    together: list[int] = field(default_factory=list)
 
     async def found(self) -> None:
         async with self.database.transaction() as connection:
@@ -72,6 +73,21 @@ class Town:
             self.committed.append((event.resident, event.number))
 
         return Reaction(name, (ResidentMoved,), self.database, messaging, handle, after_commit=noted)
+
+    def gatherer(self, name: str = "register", meddle: Meddle = leave_alone) -> Reaction:
+        """A consumer that takes many events at once."""
+
+        async def handle_all(connection: AsyncConnection, events: Sequence[ResidentMoved]) -> None:
+            self.together.append(len(events))
+            for event in events:
+                row = {"consumer": name, "resident": event.resident, "number": event.number}
+                await connection.execute(sa.insert(moves).values(row))
+                await meddle(connection, event)
+
+        async def handle(connection: AsyncConnection, event: ResidentMoved, _: Envelope) -> None:
+            await handle_all(connection, [event])
+
+        return Reaction(name, (ResidentMoved,), self.database, messaging, handle, handle_all=handle_all)
 
     def relay(self, *reactions: Reaction, attempts: int = 3, interval: float = 0.05) -> LocalRelay:
         return LocalRelay(self.database, messaging, reactions, attempts=attempts, interval=interval, backoff=0.001)
