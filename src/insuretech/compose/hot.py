@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 from insuretech.kit.hot import HotStore, MemoryHot
 from insuretech.kit.live import LiveHub
-from insuretech.kit.live_bridge import LiveBridge
 from insuretech.kit.platform import Background
-from insuretech.kit.redis_hot import RedisHot
-from insuretech.kit.redis_nodes import RedisNodes, addresses_of
 from insuretech.kit.settings import Settings, SettingsInvalid
 
 
@@ -25,6 +22,11 @@ def open_hot(settings: Settings) -> Hot:
     live = LiveHub()
     if not settings.redis:
         return Hot(MemoryHot(), live)
+    # Redis' client is large, and one machine has none.
+    from insuretech.kit.live_bridge import LiveBridge  # noqa: PLC0415
+    from insuretech.kit.redis_hot import RedisHot  # noqa: PLC0415
+    from insuretech.kit.redis_nodes import RedisNodes, addresses_of  # noqa: PLC0415
+
     try:
         nodes = RedisNodes(addresses_of(settings.redis))
     except ValueError as error:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from insuretech.contracts.topics import topics
 from insuretech.kit.partition_keeper import PartitionKeeper
 from insuretech.kit.partitions import Plan
 from insuretech.kit.platform import Background, Platform, Service
@@ -22,12 +21,15 @@ def keepers(services: Iterable[Service], platform: Platform) -> list[PartitionKe
 
 def plans_of(service: Service, settings: Settings) -> list[Plan]:
     """All tables of a service that are in partitions, and how long their rows stay."""
-    messages = messaging_plans(Retention.of(settings, _kept_by_topics(service))) if service.messaging else ()
+    topics = _kept_by_topics(service) if settings.kafka else timedelta()
+    messages = messaging_plans(Retention.of(settings, topics)) if service.messaging else ()
     return [*messages, *service.partitions]
 
 
 def _kept_by_topics(service: Service) -> timedelta:
     """The longest that a topic the service listens to keeps its events; compacted ones keep some for good."""
+    from insuretech.contracts.topics import topics  # noqa: PLC0415 - Kafka's client is large, and one machine has none
+
     heard = {event.topic for reaction in service.reactions for event in reaction.events}
     days = (topic.retention_days or 0 for topic in topics() if topic.name in heard)
     return timedelta(days=max(days, default=0))

@@ -13,7 +13,7 @@ from insuretech.kit.settings import Settings
 
 async def test_a_receipt_outlives_every_copy_of_its_event() -> None:
     """An offset set back to the beginning of a topic would issue refunds and lines of settlement a second time."""
-    settings = Settings()
+    settings = Settings(kafka="kafka:9092")
     marketplace = build(settings, make_url("postgresql+asyncpg://admin@/none"), Keyring.generate())
     kept = {topic.name: topic.retention_days for topic in topics()}
 
