@@ -24,7 +24,7 @@ def make_partitions(connection: Connection, schema: str, plans: Sequence[Plan]) 
     for plan in plans:
         shelf = Shelf(connection, schema, plan)
         shelf.make_default()
-        shelf.make_missing(datetime.now(UTC))
+        shelf.make_current(datetime.now(UTC))
 
 
 def create_messaging_tables(connection: Connection, schema: str) -> None:
@@ -107,7 +107,7 @@ def partition_table(
     shelf, now = Shelf(connection, schema, plan), datetime.now(UTC)
     shelf.make_default()
     shelf.take_in(old, now)
-    shelf.make_missing(now)
+    shelf.make_current(now)
     return True
 
 
