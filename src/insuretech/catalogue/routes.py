@@ -14,11 +14,11 @@ from insuretech.catalogue.domain import ConsentText
 from insuretech.catalogue.osago.corridors import Corridors
 from insuretech.catalogue.pages import ProductList, ProductPage
 from insuretech.catalogue.places import PlaceList, Places
-from insuretech.catalogue.shelf import Shelf, Shelved, StoredAnswer
+from insuretech.catalogue.shelf import Shelf, Shelved
 from insuretech.contracts.tariffs import Corridor
 from insuretech.contracts.text import preferred_language
 from insuretech.kit.problems import NotFound, responses
-from insuretech.kit.web import UNCOMPRESSED
+from insuretech.kit.web import UNCOMPRESSED, ReadyAnswer
 
 AnyRequest = Request[object, object, State]
 
@@ -45,7 +45,7 @@ class CorridorRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         **responses(),
     },
 )
-async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> StoredAnswer:
+async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> ReadyAnswer:
     """Give out the list."""
     return stored(request, shelf.page("products"))
 
@@ -62,7 +62,7 @@ async def list_products(request: AnyRequest, shelf: NamedDependency[Shelf]) -> S
         **responses(404),
     },
 )
-async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDependency[Shelf]) -> StoredAnswer:
+async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDependency[Shelf]) -> ReadyAnswer:
     """Give out a product's page."""
     return stored(request, shelf.page(f"products/{code}"))
 
@@ -81,7 +81,7 @@ async def product_page(request: AnyRequest, code: FromPath[str], shelf: NamedDep
 )
 async def consent_text(
     request: AnyRequest, code: FromPath[str], version: FromPath[str], shelf: NamedDependency[Shelf]
-) -> StoredAnswer:
+) -> ReadyAnswer:
     """Give out a consent's text."""
     return stored(request, shelf.page(f"consents/{code}/{version}"))
 
@@ -98,7 +98,7 @@ async def consent_text(
         **responses(),
     },
 )
-async def osago_territories(request: AnyRequest, places: NamedDependency[Places]) -> StoredAnswer:
+async def osago_territories(request: AnyRequest, places: NamedDependency[Places]) -> ReadyAnswer:
     """Give out the places."""
     return stored(request, places.today())
 
@@ -124,7 +124,7 @@ async def osago_corridor(
     return Response(corridor, headers={"Cache-Control": "no-store", "Vary": "Accept-Language"})
 
 
-def stored(request: AnyRequest, page: Shelved | None) -> StoredAnswer:
+def stored(request: AnyRequest, page: Shelved | None) -> ReadyAnswer:
     """A shelved page as an answer; raises ``NotFound``."""
     if page is None:
         raise NotFound

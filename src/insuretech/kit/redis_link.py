@@ -48,6 +48,8 @@ class Link:
         self._opening = asyncio.Lock()
         self._waiting: deque[tuple[asyncio.Future[list[Answer]], int]] = deque()
         self._reader: asyncio.Task[None] | None = None
+        self._outgoing: list[bytes] = []
+        self._writer: asyncio.Task[None] | None = None
 
     async def ask(self, commands: Sequence[Command]) -> list[Answer]:
         """Send commands together; one answer each. Raises one of ``FAILURES``."""
@@ -56,7 +58,9 @@ class Link:
                 connection = self._connection or await self._opened()
                 answered: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
                 self._waiting.append((answered, len(commands)))
-                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                self._outgoing += connection.pack_commands(commands)
+                if self._writer is None or self._writer.done():
+                    self._writer = asyncio.create_task(self._write(connection))
                 return await answered
         except TimeoutError:
             await self.close()
@@ -65,9 +69,12 @@ class Link:
     async def close(self) -> None:
         """Close the connection; the next request opens another."""
         connection, self._connection = self._connection, None
-        reader, self._reader = self._reader, None
-        if reader is not None and reader is not asyncio.current_task():
-            reader.cancel()
+        tasks = (self._reader, self._writer)
+        self._reader = self._writer = None
+        self._outgoing.clear()
+        for task in tasks:
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
         while self._waiting:
             answered, _ = self._waiting.popleft()
             if not answered.done():
@@ -89,6 +96,16 @@ class Link:
                 self._connection = connection
                 self._reader = asyncio.create_task(self._read(connection))
             return self._connection
+
+    async def _write(self, connection: Connection) -> None:
+        """Send what has come together in this turn of the loop at once: a system call costs more than a request."""
+        try:
+            while self._outgoing:
+                outgoing, self._outgoing = self._outgoing, []
+                await connection.send_packed_command(outgoing, check_health=False)
+        except FAILURES:
+            if self._connection is connection:
+                await self.close()
 
     async def _read(self, connection: Connection) -> None:
         """Hand answers to whoever waits, in the order of their requests."""

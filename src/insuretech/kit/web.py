@@ -1,12 +1,13 @@
 """The HTTP edge every service shares: problem documents, tokens, stored answers (see ``kit.bodies`` for requests)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import Receive, Scope, Send
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -118,3 +119,19 @@ def matches_etag(request: AnyRequest, etag: str) -> bool:
         part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")
     ]
     return etag.removeprefix("W/") in known or "*" in known
+
+
+class ReadyAnswer:
+    """A whole HTTP answer made beforehand; Litestar sends it as it is, at half the cost of a ``Response``."""
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._status = status
+        self._body = body
+        self._headers = tuple(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
+        """Send the answer; the messages are made anew each time, as those in between may write into them."""
+        await send({"type": "http.response.start", "status": self._status, "headers": list(self._headers)})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})

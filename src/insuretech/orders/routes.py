@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from insuretech.contracts.money import Money
@@ -18,9 +19,9 @@ from insuretech.kit.clock import Clock
 from insuretech.kit.db import Database
 from insuretech.kit.idempotency import StoredAnswer, checked_key, required_key
 from insuretech.kit.ids import buyer_of
-from insuretech.kit.positions import DESCRIPTION, GIVEN_HEADERS, HEADER, wrote_lately
+from insuretech.kit.positions import DESCRIPTION, GIVEN_HEADERS, HEADER
 from insuretech.kit.problems import BadRequest, NotFound, responses
-from insuretech.kit.web import bearer_token, stored_json
+from insuretech.kit.web import ReadyAnswer, bearer_token, stored_json
 from insuretech.orders import queries
 from insuretech.orders.cancelling import confirm_cancellation, preview_cancellation
 from insuretech.orders.commands import Desk, agree_to_price, hear_of_payment, open_payment, place_order
@@ -41,6 +42,7 @@ from insuretech.orders.views import (
 
 AnyRequest = Request[object, object, State]
 _NO_STORE = {"Cache-Control": "private, no-store"}
+_READY = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
 _KEY = "Needs Idempotency-Key: a repeated request with the same key gets the first answer again."
 _TOKEN = "Needs the quote's access token."  # noqa: S105 - a sentence
 
@@ -120,21 +122,22 @@ async def place(
     summary="An order, its payment and its policy",
     description=f"`explanation` says in words what happened and what becomes of the money. {_TOKEN}",
     tags=["orders"],
-    responses=responses(404),
+    responses={
+        200: ResponseSpec(OrderView, description="The order", generate_examples=False),
+        **responses(404),
+    },
 )
 async def show(
     request: AnyRequest,
     order_id: FromPath[UUID],
     shown: NamedDependency[ShownOrders],
-    clock: NamedDependency[Clock],
     position: Annotated[str | None, HeaderParameter(name=HEADER, description=DESCRIPTION)] = None,
-) -> Response[OrderView]:
+) -> ReadyAnswer:
     """Show an order to its owner."""
-    changed = wrote_lately(position, "orders", clock.now())
-    view = await shown.view(_owner(request), order_id, just_changed=changed)
+    view = await shown.view(_owner(request), order_id, position)
     if view is None:
         raise NotFound
-    return cast("Response[OrderView]", stored_json(view, headers=_NO_STORE))
+    return ReadyAnswer(200, view, [*_READY, (b"content-length", b"%d" % len(view))])
 
 
 @get(

@@ -15,6 +15,7 @@ import msgspec
 from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.db import Database
 from insuretech.kit.hot import Entry, HotStore
+from insuretech.kit.positions import wrote_lately
 from insuretech.kit.projections import Projection
 from insuretech.orders import queries
 from insuretech.orders.domain.purchase import Purchase
@@ -45,13 +46,14 @@ class ShownOrders:
         self._source = _Source(database, views, clock)
         self.projection = Projection("orders.order", hot, self._source, clock, ttl=KEPT_FOR, same=self._same)
 
-    async def view(self, owner: str, order_id: UUID, *, just_changed: bool = False) -> bytes | None:
+    async def view(self, owner: str, order_id: UUID, position: str | None = None) -> bytes | None:
         """The order for its owner, as JSON; None for everybody else.
 
-        Who has ``just_changed`` it is told what the database says: hot storage may have been away for a moment.
+        Who brings the position of a change of just now is told what the database says: hot storage may have been away
+        for a moment.
         """
         name = str(order_id)
-        if just_changed:
+        if position is not None and wrote_lately(position, "orders", self._clock.now()):
             entry = (await self._source.load([name])).get(name)
         else:
             entry = await self.projection.read(name)

@@ -9,7 +9,8 @@ import pytest
 from insuretech.catalogue.pages import page as plain_page
 from insuretech.catalogue.pages import ready
 from insuretech.catalogue.ports import ReadyPage
-from insuretech.catalogue.shelf import Shelf, Shelved, StoredAnswer
+from insuretech.catalogue.shelf import Shelf, Shelved
+from insuretech.kit.web import ReadyAnswer
 
 BODY = b'{"title": "' + b"x" * 2000 + b'"}'
 
@@ -34,7 +35,7 @@ class Projection:
         return [one for path, one in self.stored.items() if path in paths]
 
 
-async def sent(answer: StoredAnswer) -> tuple[int, dict[bytes, bytes], bytes]:
+async def sent(answer: ReadyAnswer) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body of an answer."""
     messages: list[Any] = []
 
