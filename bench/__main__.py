@@ -16,6 +16,7 @@ from bench import (
     quoting,
     reads,
     reconciling,
+    replicas,
     report,
     settlement,
     stage,
@@ -40,6 +41,10 @@ async def _quoting(quick: bool) -> list[Figure]:
 
 async def _live(quick: bool) -> list[Figure]:
     return await quoting.measure_live(quotes=100 if quick else 2500, rate=50 if quick else 100)
+
+
+async def _replicas(quick: bool) -> list[Figure]:
+    return await replicas.measure(quotes=90 if quick else 2500, rate=15 if quick else 30)
 
 
 async def _projections(quick: bool) -> list[Figure]:
@@ -75,6 +80,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "orders": _placing,
     "quotes": _quoting,
     "live": _live,
+    "replicas": _replicas,
     "projections": _projections,
     "start": _starting,
     "events": _events,
