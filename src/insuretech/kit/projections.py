@@ -268,7 +268,9 @@ class Projection:
         """
         began = self._clock.now()
         swept = (await self._learn()).get("swept")
-        since = (began if swept is None else min(began, datetime.fromtimestamp(float(swept), UTC))) - OVERLAP
+        last = began if swept is None else min(began, datetime.fromtimestamp(float(swept), UTC))
+        oldest = began - timedelta(seconds=self._ttl)  # what was put before has ended by itself
+        since = max(last, oldest) - OVERLAP
         healed = 0
         for some in _portions(list((await self._source.changed(since)).items())):
             for generation in self._generations.all():
