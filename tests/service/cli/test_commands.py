@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 from sqlalchemy.engine import URL
+from structlog.testing import capture_logs
 
 from insuretech.cli import session
 from insuretech.cli.app import main
@@ -39,10 +40,10 @@ Sql = Callable[..., Any]
 @pytest.fixture
 def insuretech(
     admin_url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+) -> Iterator[Command]:
     """Runs ``insuretech`` on the test's database, in this process as that is ten times as quick."""
     address = admin_url.set(drivername="postgresql").render_as_string(hide_password=False)
-    # The log would stay bound to what pytest captures in this test.
+    # The log would stay bound to what pytest captures in this test; unbound it would go to where documents do.
     monkeypatch.setattr(session, "configure_logging", lambda _: None)
     settings = {"DATABASE_URL": address, "INSURETECH_HOME": str(tmp_path), "NO_COLOR": "1", "COLUMNS": "120"}
 
@@ -55,7 +56,8 @@ def insuretech(
         said = capsys.readouterr()
         return Ended(int(ended.value.code or 0), said.out, said.err)
 
-    return run
+    with capture_logs():
+        yield run
 
 
 @pytest.fixture
