@@ -159,10 +159,14 @@ _BOUNDS = re.compile(r"FROM \((?:'([0-9a-f-]{36})'|MINVALUE)\) TO \((?:'([0-9a-f
 
 
 def partitions(connection: Connection, schema: str, table: str) -> list[Partition]:
-    """The partitions of a table by their time, the default one last."""
+    """The partitions of a table by their time, the default one last.
+
+    One that another process drops while we look is listed by the snapshot, but has no bounds any more: it is left out.
+    """
     found = [
         _partition(f"{schema}.{table}", dict(row))
         for row in connection.execute(_PARTITIONS, {"table": f'"{schema}"."{table}"'}).mappings()
+        if row["bounds"] is not None
     ]
     return sorted(found, key=lambda part: (part.default, part.lower or _EPOCH))
 
