@@ -22,7 +22,7 @@ from tests.cluster.faults.history import History, Mark, read
 from tests.cluster.faults.judge import Verdict, judge
 from tests.cluster.faults.load import Rates
 from tests.cluster.faults.scenarios import Fault
-from tests.system.sandbox import BEST
+from tests.system.sandbox import BEST, BEST_PROVIDER
 
 ROOT = Path(__file__).resolve().parents[3]
 CONSISTENT_WITHIN = 10.0
@@ -37,6 +37,10 @@ MOODS: dict[str, dict[str, Any]] = {
     "tumanov": {"issue": "unknown_issued", "lookup_after_ms": 800},
 }
 """Insurers as they are on an ordinary day; those not named are at their best. The faults are ours."""
+
+PAYABLE = 90.0
+"""Seconds for which the provider lets a payment be paid. An order that ended meanwhile is watched for as long, as the
+provider lets nobody take back a payment page."""
 
 SETTINGS = {
     "INSURETECH_INSURER_TIME_LIMIT": "10",
@@ -189,3 +193,5 @@ class Rehearsal:
             known = [one["code"] for one in http.get("/sandbox/api/insurers").raise_for_status().json()]
             for code in known:
                 http.put(f"/sandbox/api/insurers/{code}", json={**BEST, **MOODS.get(code, {})}).raise_for_status()
+            provider = {**BEST_PROVIDER, "confirmation_s": PAYABLE}
+            http.put("/sandbox/api/payments", json=provider).raise_for_status()
