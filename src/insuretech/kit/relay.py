@@ -244,9 +244,9 @@ async def deliver_together(reaction: Reaction, envelopes: Sequence[Envelope]) ->
     told: list[Event] = []
     try:
         async with asyncio.timeout(_REACTION_LIMIT), reaction.database.transaction() as connection:
-            ids = [envelope.id for envelope in envelopes]
-            fresh = await first_receipts(connection, reaction.tables.inbox, reaction.consumer, ids)
-            new = [envelope for envelope in envelopes if envelope.id in fresh]
+            by_id = {envelope.id: envelope for envelope in envelopes}  # a repeat may follow in the very same batch
+            fresh = await first_receipts(connection, reaction.tables.inbox, reaction.consumer, list(by_id))
+            new = [envelope for event_id, envelope in by_id.items() if event_id in fresh]
             for _, alike in groupby(new, attrgetter("type")):
                 told += await _react_to_alike(reaction, connection, list(alike))
     except Exception as error:  # noqa: BLE001 - whatever it is, the same happens again to the event alone
