@@ -61,6 +61,7 @@ def build(
     )
     desk = QuoteDesk(
         transaction=transaction,
+        statements=each,
         engine=engine,
         insurers=insurers,
         corridor=corridor,
@@ -68,7 +69,6 @@ def build(
         clock=platform.clock,
         quote_ttl=platform.settings.quote_ttl,
         begun=histories.begin,
-        statements=each,
     )
     handlers = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
     reactions = handlers.all(database, messaging)

@@ -12,7 +12,6 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from insuretech.contracts.events import QuoteSubmitted
 from insuretech.contracts.insurers import InsurerDirectory
 from insuretech.contracts.tariffs import CorridorSource
 from insuretech.contracts.text import Language
@@ -20,10 +19,11 @@ from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.idempotency import Scope, StoredAnswer
 from insuretech.kit.ids import buyer_of, new_id, new_secret
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem
+from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem, RequestInFlight
 from insuretech.quotes.answers import end_lines
 from insuretech.quotes.domain import LINES, QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
 from insuretech.quotes.ports import (
+    Answered,
     Answers,
     Line,
     Quote,
@@ -121,6 +121,7 @@ class QuoteDesk:
     """
 
     transaction: Transaction
+    statements: Transaction
     engine: Asking
     insurers: InsurerDirectory
     corridor: CorridorSource
@@ -128,7 +129,6 @@ class QuoteDesk:
     clock: Clock
     quote_ttl: float
     begun: Callable[[UUID, str], None] = lambda _, __: None
-    statements: Transaction | None = None
 
     async def submit_quote(self, submission: Submission) -> QuoteCreated:
         """Check the answers, keep the quote and start asking every insurer of the product at once.
@@ -139,11 +139,23 @@ class QuoteDesk:
         return await asyncio.shield(self._submit(submission))
 
     async def _submit(self, submission: Submission) -> QuoteCreated:
-        now = self.clock.now()
+        """A key that was used before gives its first answer, whatever stands against the request by now."""
         scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
-        async with self.transaction() as store:
-            if scope and (stored := await store.answer(scope, submission.body)):
-                return self._given_before(scope, stored)
+        try:
+            return await self._begin_quote(submission, scope)
+        except Problem:
+            if scope is None:
+                raise
+            async with self.statements() as store:
+                stored = await store.answer(scope, submission.body)
+            if stored is None:
+                raise
+            plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))
+            return msgspec.json.decode(plain, type=QuoteCreated)
+
+    async def _begin_quote(self, submission: Submission, scope: Scope | None) -> QuoteCreated:
+        now = self.clock.now()
+        async with self.statements() as store:
             product = await store.product_on_sale(submission.product)
         if product is None:
             raise ProductNotSold
@@ -153,16 +165,12 @@ class QuoteDesk:
         quote = self._quote(product, answers, cover, limits, buyer_of(token), now)
         claimed = self.engine.has_room()
         lines = self._lines(product, quote, claimed=claimed)
-        async with self.transaction() as store:
-            if scope and (stored := await store.begin_request(scope, submission.body, now)):
-                return self._given_before(scope, stored)
-            await store.add_quote(quote, lines, self.engine.id if claimed else None)
-            await store.publish([_submitted(quote, lines)], now)
+        created = _created(quote, token, closed=not lines)
+        answered = self._answered(scope, submission.body, created) if scope else None
+        async with (self.statements if lines else self.transaction)() as store:
+            if not await store.add_quote(quote, lines, self.engine.id if claimed else None, answered):
+                raise RequestInFlight  # or answered by now, for whoever looks
             events = [] if lines else await end_lines(store, quote, [], now)
-            created = _created(quote, token, closed=not lines)
-            if scope:
-                body = self.keyring.encrypt(msgspec.json.encode(created), stored_answer_context(scope.key))
-                await store.finish_request(scope, StoredAnswer(201, body))
         SUBMITTED.labels(quote.product).inc()
         self.begun(quote.id, quote.owner)
         self.engine.tell(quote.id, events)
@@ -170,9 +178,9 @@ class QuoteDesk:
             self.engine.begin(quote, lines, answers, fresh=True)
         return created
 
-    def _given_before(self, scope: Scope, stored: StoredAnswer) -> QuoteCreated:
-        plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))
-        return msgspec.json.decode(plain, type=QuoteCreated)
+    def _answered(self, scope: Scope, body: bytes, created: QuoteCreated) -> Answered:
+        secret = self.keyring.encrypt(msgspec.json.encode(created), stored_answer_context(scope.key))
+        return Answered(scope=scope, body=body, answer=StoredAnswer(201, secret))
 
     async def _limits(self, product: KnownProduct, answers: Answers, today: date, language: Language) -> Limits | None:
         """The legal corridor; catalogue may be asked over the network, so no transaction is open meanwhile."""
@@ -238,7 +246,7 @@ class QuoteDesk:
             CALLBACKS.labels(insurer, "refused").inc()
             raise CallbackNotGenuine
         digest = sha256(body).digest()
-        async with (self.statements or self.transaction)() as store:
+        async with self.statements() as store:
             noted = await store.note_callback(insurer, reference, digest, self.clock.now())
         if noted is None:
             CALLBACKS.labels(insurer, "not_ours").inc()
@@ -262,17 +270,6 @@ def _under_answers(error: FieldError) -> FieldError:
     """Pointers into the answers become pointers into the body of the request."""
     inside = "" if error.pointer == "/concluded_on" else error.pointer.removeprefix("/answers")
     return msgspec.structs.replace(error, pointer="/answers" + inside)
-
-
-def _submitted(quote: Quote, lines: Sequence[Line]) -> QuoteSubmitted:
-    return QuoteSubmitted(
-        quote_id=quote.id,
-        owner=quote.owner,
-        product=quote.product,
-        product_version=quote.product_version,
-        insurers=tuple(line.insurer for line in lines),
-        expires_at=quote.expires_at,
-    )
 
 
 def _created(quote: Quote, token: str, *, closed: bool) -> QuoteCreated:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from insuretech.contracts.events import QuoteSubmitted
 from insuretech.contracts.money import Money
 from insuretech.contracts.products import ProductDefinition
 from insuretech.contracts.text import Text
@@ -137,18 +138,22 @@ class KeptOffer(msgspec.Struct, frozen=True, kw_only=True):
     cycle: Offer
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that may be repeated, and the answer that its repetitions get."""
+
+    scope: Scope
+    body: bytes
+    answer: StoredAnswer
+
+
 class Store(Protocol):
     """Storage of quotes inside one transaction; what is published leaves with the same commit."""
 
     # requests that may be repeated
 
-    async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None: ...
-
     async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
-        """The answer under a key, which is not claimed by asking; raises what ``begin_request`` does."""
+        """The first answer under a key, if there is one; raises ``IdempotencyKeyReused`` for another body."""
         ...
-
-    async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None: ...
 
     # products
 
@@ -162,7 +167,15 @@ class Store(Protocol):
 
     # quotes and their lines
 
-    async def add_quote(self, quote: Quote, lines: Sequence[Line], claimed_by: UUID | None) -> None: ...
+    async def add_quote(
+        self, quote: Quote, lines: Sequence[Line], claimed_by: UUID | None, answered: Answered | None = None
+    ) -> bool:
+        """Keep a quote with its lines, tell of it, and keep the answer of the request that made it.
+
+        False, and nothing is kept, when a request was answered under that key before: whoever opened a transaction for
+        this then leaves it. One statement, which may stand for itself.
+        """
+        ...
 
     async def mark(
         self, quote_id: UUID, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID
@@ -251,6 +264,18 @@ Transaction = Callable[[], AbstractAsyncContextManager[Store]]
 """Opens a transaction that commits on leaving and rolls back on any exception."""
 
 Answers = dict[str, Any]
+
+
+def submitted(quote: Quote, lines: Sequence[Line]) -> QuoteSubmitted:
+    """How others hear of a new quote."""
+    return QuoteSubmitted(
+        quote_id=quote.id,
+        owner=quote.owner,
+        product=quote.product,
+        product_version=quote.product_version,
+        insurers=tuple(line.insurer for line in lines),
+        expires_at=quote.expires_at,
+    )
 
 
 def answers_context(quote_id: UUID) -> str:

@@ -14,14 +14,14 @@ from insuretech.contracts.events import QuoteCompleted
 from insuretech.contracts.money import Money
 from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.db import Connection, Database
-from insuretech.kit.direct import Direct
 from insuretech.kit.events import Event
-from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer
+from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer, answered_row
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.messaging import Outbox, outbox_row
-from insuretech.quotes.domain import UNFINISHED, Limits, LineStatus, Offer, OfferStatus, QuoteStatus
+from insuretech.quotes.domain import Limits, LineStatus, Offer, OfferStatus, QuoteStatus
 from insuretech.quotes.ports import (
     AllEnded,
+    Answered,
     Ending,
     KeptOffer,
     LateAnswer,
@@ -33,133 +33,26 @@ from insuretech.quotes.ports import (
     Store,
     answers_context,
     stored_answer_context,
+    submitted,
 )
 from insuretech.quotes.queries import ProductCache
 from insuretech.quotes.questions import KnownProduct
+from insuretech.quotes.statements import (
+    ADD_QUOTE,
+    ADD_QUOTE_ANSWERED,
+    END_LINES,
+    IS_ACTIVE,
+    IS_UNFINISHED,
+    MARK,
+    NOTE_CALLBACK,
+    ON_SALE,
+)
 from insuretech.quotes.tables import callbacks, engines, insured, lines, messaging, offers, products, quotes
 
 _OF_LINE = tuple(lines.c[name] for name in Line.__struct_fields__)
 _BATCH = 200
-
-# Spelled out, not bound, so that the planner sees that the partial indexes fit.
-_IS_UNFINISHED = lines.c.status.in_([sa.literal_column(f"'{status}'") for status in UNFINISHED])
-_IS_ACTIVE = offers.c.status == sa.literal_column(f"'{OfferStatus.ACTIVE}'")
-
 _OUTBOX = Outbox(messaging.outbox)
 _KEYS = IdempotencyKeys(messaging.idempotency_keys)
-
-# What every quote runs is made once: building a statement costs more than running it.
-_ON_SALE = sa.select(products.c.version, products.c.revision).where(
-    products.c.code == sa.bindparam("code"), products.c.on_sale
-)
-_ADD_QUOTE, _ADD_LINE = sa.insert(quotes), sa.insert(lines)
-_ID, _MOMENT = pg.UUID(as_uuid=True), sa.DateTime(timezone=True)
-_MARK = Direct(
-    sa.text(
-        """
-    update quotes.lines set status = :after
-    where quote_id = :quote and id = any(cast(:ids as uuid[])) and status = :before and claimed_by = :engine
-    returning id
-    """
-    ).bindparams(
-        *(sa.bindparam(name, type_=_ID) for name in ("quote", "engine")),
-        *(sa.bindparam(name, type_=sa.Text) for name in ("before", "after")),
-    )
-)
-# One statement, as it stands between an insurer's answer and the buyer, and each way to the database costs: the lines,
-# the quote that counts and numbers them, and whatever follows from those that moved.
-_END_LINES = Direct(
-    sa.text(
-        """
-    with moved as (
-        update quotes.lines set status = e.outcome, reason_ru = e.reason_ru, reason_en = e.reason_en, ended_at = :now
-        from unnest(
-            cast(:ids as uuid[]), cast(:befores as text[]), cast(:outcomes as text[]),
-            cast(:reasons_ru as text[]), cast(:reasons_en as text[]), cast(:events as bytea[])
-        ) with ordinality as e (id, before, outcome, reason_ru, reason_en, event, place)
-        where lines.quote_id = :quote and lines.id = e.id and lines.status = e.before
-        returning lines.id, lines.status, e.event, e.place
-    ),
-    counted as (
-        select count(*) as ended, count(*) filter (where status = 'offered') as made, array_agg(id) as ids from moved
-    ),
-    done as (
-        update quotes.quotes set
-            open_lines = open_lines - counted.ended,
-            offers = offers + counted.made,
-            last_event = last_event + counted.ended + case when open_lines = counted.ended then 1 else 0 end,
-            status = case when open_lines = counted.ended then :closing else status end
-        from counted
-        where quotes.id = :quote and quotes.status = 'collecting'
-        returning quotes.status, quotes.last_event, quotes.offers, counted.ended, counted.ids,
-            case when quotes.open_lines = 0 then 1 else 0 end as completed
-    ),
-    told as (
-        insert into quotes.quote_events (quote_id, sequence, event)
-        select :quote, number, convert_to('{"sequence":' || number, 'UTF8') || event
-        from (
-            select last_event - completed - ended + row_number() over (order by place) as number, event
-            from moved cross join done
-            union all
-            select last_event, cast(:last_event as bytea) || convert_to(offers || '}}', 'UTF8')
-            from done where completed = 1
-        ) as numbered
-        where event is not null
-    ),
-    made as (
-        insert into quotes.offers
-            (id, quote_id, line_id, insurer, offer_number, premium, currency, status, created_at, expires_at)
-        select o.id, :quote, line_id, insurer, offer_number, amount, currency, 'active', :now, expires_at
-        from unnest(
-            cast(:offers as uuid[]), cast(:offer_lines as uuid[]), cast(:insurers as text[]), cast(:numbers as text[]),
-            cast(:amounts as numeric[]), cast(:currencies as text[]), cast(:expire_at as timestamptz[])
-        ) as o (id, line_id, insurer, offer_number, amount, currency, expires_at)
-        join moved on moved.id = line_id cross join done
-    ),
-    facts as (
-        insert into quotes.outbox (id, type, topic, key, occurred_at, trace_id, payload)
-        select id, type, :topic, :key, :now, :trace, payload
-        from (
-            select f.id, type, payload, f.place
-            from unnest(
-                cast(:facts as uuid[]), cast(:fact_lines as uuid[]), cast(:types as text[]), cast(:payloads as bytea[])
-            ) with ordinality as f (id, line_id, type, payload, place)
-            join moved on moved.id = line_id cross join done
-            union all
-            select :last_fact, :last_type, cast(:last_payload as bytea) || convert_to(offers || '}', 'UTF8'), 2147483647
-            from done where completed = 1
-        ) as facts
-        order by place
-    )
-    select status, last_event, offers, ids from done
-    """
-    ).bindparams(
-        *(sa.bindparam(name, type_=_ID) for name in ("quote", "last_fact")),
-        *(sa.bindparam(name, type_=sa.Text) for name in ("closing", "topic", "key", "trace", "last_type")),
-        sa.bindparam("now", type_=_MOMENT),
-    )
-)
-_NOTE_CALLBACK = Direct(
-    sa.text(
-        """
-    with line as (
-        select id, quote_id, insurer, status, deadline from quotes.lines where id = :reference and insurer = :insurer
-    ),
-    noted as (
-        insert into quotes.callbacks as known (reference, digest, received_at, handled_at)
-        select id, :digest, :now, case when status in ('queued', 'sent', 'pending') then :now end from line
-        on conflict (reference, digest) do update set received_at = :now where known.handled_at is null
-        returning reference
-    )
-    select line.*, exists (select from noted) as fresh from line
-    """
-    ).bindparams(
-        sa.bindparam("now", type_=_MOMENT),
-        sa.bindparam("reference", type_=_ID),
-        sa.bindparam("insurer", type_=sa.Text),
-        sa.bindparam("digest", type_=sa.LargeBinary),
-    )
-)
 
 
 class QuoteStore:
@@ -171,22 +64,16 @@ class QuoteStore:
 
     # ------------------------------------------------------------ requests that may be repeated
 
-    async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None:
-        return await _KEYS.begin(self._connection, scope, body, now)
-
     async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
         return await _KEYS.answer(self._connection, scope, body)
-
-    async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None:
-        await _KEYS.finish(self._connection, scope, answer)
 
     # ------------------------------------------------------------ products
 
     async def product_on_sale(self, code: str) -> KnownProduct | None:
-        found = (await self._connection.execute(_ON_SALE, {"code": code})).first()
+        found = await ON_SALE.first(self._connection, {"code": code})
         if found is None:
             return None
-        return await self._products.get(self._connection, code, found.version, found.revision)
+        return await self._products.get(self._connection, code, found["version"], found["revision"])
 
     async def put_product(self, definition: ProductDefinition, published_at: datetime) -> None:
         await self.withdraw_product(definition.code)
@@ -204,34 +91,31 @@ class QuoteStore:
 
     # ------------------------------------------------------------ quotes and their lines
 
-    async def add_quote(self, quote: Quote, new_lines: Sequence[Line], claimed_by: UUID | None) -> None:
-        limits = quote.limits
-        row = {
-            **{name: getattr(quote, name) for name in Quote.__struct_fields__ if name != "limits"},
-            "status": QuoteStatus.COLLECTING,
-            "corridor_edition": limits.edition if limits else None,
-            "corridor_min": limits.min.amount if limits else None,
-            "corridor_max": limits.max.amount if limits else None,
-            "currency": limits.min.currency if limits else "RUB",
-            "open_lines": len(new_lines),
-            "offers": 0,
-            "last_event": 0,
-        }
-        await self._connection.execute(_ADD_QUOTE, [row])
-        if new_lines:
-            rows = [{**msgspec.structs.asdict(line), "claimed_by": claimed_by} for line in new_lines]
-            await self._connection.execute(_ADD_LINE, rows)
+    async def add_quote(
+        self, quote: Quote, new_lines: Sequence[Line], claimed_by: UUID | None, answered: Answered | None = None
+    ) -> bool:
+        values = _added_values(quote, new_lines, claimed_by)
+        if answered is None:
+            await ADD_QUOTE.all(self._connection, values)
+            return True
+        key = answered_row(answered.scope, answered.body, answered.answer, quote.created_at)
+        values.update((f"idempotency_keys_{name}", value) for name, value in key.items())
+        try:
+            await ADD_QUOTE_ANSWERED.all(self._connection, values)
+        except sa.exc.IntegrityError:
+            return False
+        return True
 
     async def mark(
         self, quote_id: UUID, line_ids: Collection[UUID], before: LineStatus, after: LineStatus, engine: UUID
     ) -> set[UUID]:
         arguments = {"quote": quote_id, "ids": list(line_ids), "before": before, "after": after, "engine": engine}
-        return {row["id"] for row in await _MARK.all(self._connection, arguments)}
+        return {row["id"] for row in await MARK.all(self._connection, arguments)}
 
     async def end_lines(
         self, quote_id: UUID, endings: Sequence[Ending], closing: QuoteStatus, now: datetime
     ) -> Progress | None:
-        row = await _END_LINES.first(self._connection, _ended_values(quote_id, endings, closing, now))
+        row = await END_LINES.first(self._connection, _ended_values(quote_id, endings, closing, now))
         if row is None:
             return None
         return Progress(
@@ -276,7 +160,7 @@ class QuoteStore:
         forgotten = sa.and_(lines.c.claimed_by == engine, left_behind)
         free = (
             sa.select(lines.c.id)
-            .where(_IS_UNFINISHED, sa.or_(nobodys, forgotten))
+            .where(IS_UNFINISHED, sa.or_(nobodys, forgotten))
             .order_by(lines.c.deadline)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -285,7 +169,7 @@ class QuoteStore:
         return [_line(row) for row in await self._connection.execute(statement)]
 
     async def retire(self, engine: UUID) -> None:
-        hand_back = sa.update(lines).where(lines.c.claimed_by == engine, _IS_UNFINISHED).values(claimed_by=None)
+        hand_back = sa.update(lines).where(lines.c.claimed_by == engine, IS_UNFINISHED).values(claimed_by=None)
         await self._connection.execute(hand_back)
         long_dead = engines.c.alive_until < sa.func.clock_timestamp() - timedelta(hours=1)
         await self._connection.execute(sa.delete(engines).where(sa.or_(engines.c.id == engine, long_dead)))
@@ -312,7 +196,7 @@ class QuoteStore:
     async def expire_offers(self, now: datetime, limit: int) -> int:
         over = (
             sa.select(offers.c.id)
-            .where(_IS_ACTIVE, offers.c.expires_at <= now)
+            .where(IS_ACTIVE, offers.c.expires_at <= now)
             .order_by(offers.c.expires_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -326,7 +210,7 @@ class QuoteStore:
         self, insurer: str, reference: UUID, digest: bytes, now: datetime
     ) -> tuple[Line, bool] | None:
         arguments = {"insurer": insurer, "reference": reference, "digest": digest, "now": now}
-        row = await _NOTE_CALLBACK.first(self._connection, arguments)
+        row = await NOTE_CALLBACK.first(self._connection, arguments)
         if row is None:
             return None
         known = {name: row[name] for name in Line.__struct_fields__}
@@ -402,8 +286,34 @@ async def _rekey(
             return changed
 
 
+def _added_values(quote: Quote, new_lines: Sequence[Line], claimed_by: UUID | None) -> dict[str, Any]:
+    """Parameters of ``ADD_QUOTE``."""
+    limits = quote.limits
+    row = {
+        **{name: getattr(quote, name) for name in Quote.__struct_fields__ if name != "limits"},
+        "status": QuoteStatus.COLLECTING,
+        "corridor_edition": limits.edition if limits else None,
+        "corridor_min": limits.min.amount if limits else None,
+        "corridor_max": limits.max.amount if limits else None,
+        "currency": limits.min.currency if limits else "RUB",
+        "open_lines": len(new_lines),
+        "offers": 0,
+        "last_event": 0,
+    }
+    fact = outbox_row(submitted(quote, new_lines), quote.created_at)
+    return {
+        **{f"quotes_{name}": value for name, value in row.items()},
+        **{f"outbox_{name}": value for name, value in fact.items()},
+        "lines_id": [line.id for line in new_lines],
+        "lines_insurer": [line.insurer for line in new_lines],
+        "lines_status": [line.status for line in new_lines],
+        "lines_deadline": [line.deadline for line in new_lines],
+        "lines_claimed_by": claimed_by,
+    }
+
+
 def _ended_values(quote_id: UUID, endings: Sequence[Ending], closing: QuoteStatus, now: datetime) -> dict[str, Any]:
-    """Parameters of ``_END_LINES``. What only the database will know is left off: numbers in front, counts behind."""
+    """Parameters of ``END_LINES``. What only the database will know is left off: numbers in front, counts behind."""
     made = [ending.offer for ending in endings if ending.offer]
     facts = [(ending.line_id, outbox_row(fact, now)) for ending in endings for fact in ending.facts]
     completed = outbox_row(QuoteCompleted(quote_id=quote_id, offers=0), now)

@@ -21,6 +21,7 @@ from insuretech.kit.problems import IdempotencyKeyReused
 from insuretech.quotes.domain import LineStatus, OfferStatus, QuoteStatus
 from insuretech.quotes.ports import (
     AllEnded,
+    Answered,
     Ending,
     LateAnswer,
     Line,
@@ -32,6 +33,7 @@ from insuretech.quotes.ports import (
     QuoteEvent,
     Store,
     Transaction,
+    submitted,
 )
 from insuretech.quotes.queries import ProductCache, QuoteQueries
 from insuretech.quotes.repository import statements, transactions
@@ -158,6 +160,7 @@ async def test_what_follows_is_kept_of_those_that_moved_alone(database: Callable
     async with database("quotes").reading() as connection:
         rows = (await connection.execute(sa.select(outbox).order_by(outbox.c.position))).all()
     assert [msgspec.json.decode(row.payload, type=EVENTS[row.type]) for row in rows] == [
+        submitted(new, [one, two]),
         *facts,
         *facts,
         QuoteCompleted(quote_id=new.id, offers=1),
@@ -348,10 +351,15 @@ async def test_products_change_and_go(store: Transaction) -> None:
 async def test_requests_are_remembered_with_their_answer(store: Transaction) -> None:
     """A retry would make a second quote."""
     scope = Scope(client="anonymous", route="POST /api/v1/quotes", key="k")
+    first, again = quote(), quote()
+    answered = Answered(scope=scope, body=b"body", answer=StoredAnswer(201, b"answer"))
     async with store() as transaction:
-        assert await transaction.begin_request(scope, b"body", NOW) is None
-        await transaction.finish_request(scope, StoredAnswer(201, b"answer"))
+        assert await transaction.answer(scope, b"body") is None
+        assert await transaction.add_quote(first, [line(first, "one")], None, answered)
     async with store() as transaction:
-        assert await transaction.begin_request(scope, b"body", NOW) == StoredAnswer(201, b"answer")
+        assert not await transaction.add_quote(again, [line(again, "one")], None, answered)
+    async with store() as transaction:
+        assert set(await transaction.quotes([first.id, again.id])) == {first.id}
+        assert await transaction.answer(scope, b"body") == StoredAnswer(201, b"answer")
         with pytest.raises(IdempotencyKeyReused):
-            await transaction.begin_request(scope, b"other", NOW)
+            await transaction.answer(scope, b"other")

@@ -19,6 +19,7 @@ from insuretech.kit.problems import IdempotencyKeyReused
 from insuretech.quotes.domain import UNFINISHED, LineStatus, Offer, OfferStatus, QuoteStatus, takes_late_answers
 from insuretech.quotes.ports import (
     AllEnded,
+    Answered,
     Ending,
     KeptOffer,
     LateAnswer,
@@ -28,6 +29,7 @@ from insuretech.quotes.ports import (
     Quote,
     QuoteEvent,
     Store,
+    submitted,
 )
 from insuretech.quotes.questions import KnownProduct
 
@@ -47,7 +49,7 @@ class QuoteRow:
 class Tables:
     """Everything kept; copied at the start of a transaction and put back at its end."""
 
-    requests: dict[Scope, tuple[bytes, StoredAnswer | None]] = field(default_factory=dict)
+    requests: dict[Scope, tuple[bytes, StoredAnswer]] = field(default_factory=dict)
     on_sale: dict[str, ProductDefinition] = field(default_factory=dict)
     quotes: dict[UUID, QuoteRow] = field(default_factory=dict)
     lines: dict[UUID, Line] = field(default_factory=dict)
@@ -90,20 +92,13 @@ class FakeStore:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
 
-    async def begin_request(self, scope: Scope, body: bytes, now: datetime) -> StoredAnswer | None:  # noqa: ARG002
-        mark, answer = self.tables.requests.setdefault(scope, (fingerprint(body), None))
-        if mark != fingerprint(body):
-            raise IdempotencyKeyReused
-        return answer
-
     async def answer(self, scope: Scope, body: bytes) -> StoredAnswer | None:
-        mark, answer = self.tables.requests.get(scope, (fingerprint(body), None))
+        if scope not in self.tables.requests:
+            return None
+        mark, answer = self.tables.requests[scope]
         if mark != fingerprint(body):
             raise IdempotencyKeyReused
         return answer
-
-    async def finish_request(self, scope: Scope, answer: StoredAnswer) -> None:
-        self.tables.requests[scope] = (self.tables.requests[scope][0], answer)
 
     async def product_on_sale(self, code: str) -> KnownProduct | None:
         found = self.tables.on_sale.get(code)
@@ -115,11 +110,19 @@ class FakeStore:
     async def withdraw_product(self, code: str) -> None:
         self.tables.on_sale.pop(code, None)
 
-    async def add_quote(self, quote: Quote, lines: Sequence[Line], claimed_by: UUID | None) -> None:
+    async def add_quote(
+        self, quote: Quote, lines: Sequence[Line], claimed_by: UUID | None, answered: Answered | None = None
+    ) -> bool:
+        if answered is not None:
+            if answered.scope in self.tables.requests:
+                return False
+            self.tables.requests[answered.scope] = (fingerprint(answered.body), answered.answer)
+        self.tables.published = [*self.tables.published, submitted(quote, lines)]
         self.tables.quotes[quote.id] = QuoteRow(quote, QuoteStatus.COLLECTING, len(lines))
         for line in lines:
             self.tables.lines[line.id] = line
             self.tables.claims[line.id] = claimed_by
+        return True
 
     async def mark(
         self,

@@ -58,6 +58,7 @@ class Desk:
         self.asked: list[tuple[date, dict[str, Any]]] = []
         self.desk = QuoteDesk(
             transaction=self.database.transaction,
+            statements=self.database.transaction,
             engine=self.engine,
             insurers=ScriptedDirectory(one=ScriptedInsurer(offered()), two=ScriptedInsurer(offered())),
             corridor=self.corridor,
