@@ -41,6 +41,10 @@ CUSTOMER = {
 }
 
 
+LEFT_BEHIND = ("htmx:sendAbort", "htmx:afterRequest")
+"""What htmx says about a request that was under way when the visitor went on to the next page."""
+
+
 @dataclass
 class Visitor:
     """One browser profile with one page."""
@@ -181,7 +185,7 @@ class Visitor:
     # ------------------------------------------------------------ notes
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        if message.type in {"error", "warning"} and not message.text.startswith(LEFT_BEHIND):
             self.findings.append(f"console {message.type} at {self.page.url}: {message.text}")
 
     def _request(self, request: Request) -> None:

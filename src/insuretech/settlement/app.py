@@ -16,6 +16,7 @@ from insuretech.kit.platform import Background, Platform, Service
 from insuretech.settlement.agreements import Agreements, read_agreements
 from insuretech.settlement.closing import close_by_calendar
 from insuretech.settlement.commands import Bookkeeping
+from insuretech.settlement.desk.routes import page_of_failure
 from insuretech.settlement.preparing import Preparation
 from insuretech.settlement.printing import RegisterPrinter
 from insuretech.settlement.reactions import line_reaction
@@ -68,6 +69,7 @@ def build(platform: Platform, *, insurers: InsurerDirectory, storage: LargeObjec
         reactions=[line_reaction(database, bookkeeping, SettlementRepository)],
         database=database,
         messaging=messaging,
+        failure_page=page_of_failure,
         reencrypt=seal.reencrypt,
     )
     return Settlement(service, bookkeeping, books, dispatch, Verification(books, storage), seal, office)

@@ -147,7 +147,7 @@ async def test_events_of_many_aggregates_share_transactions_where_their_consumer
 
 
 async def test_an_event_that_comes_twice_in_one_batch_has_its_effect_once(town: Town) -> None:
-    """What was sent again after an outage of Kafka lies right beside its first copy: a policy would be settled twice."""
+    """What was sent again after an outage of Kafka lies beside its first copy: a policy would be settled twice."""
     await town.publish(*all_moves(residents=2, each=3))
     told = await town.envelopes()
     assert await deliver_together(town.consumer(), [*told[:4], *told])

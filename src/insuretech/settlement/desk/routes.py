@@ -27,12 +27,14 @@ log = structlog.get_logger(__name__)
 def desk_routes(desk: Desk, pages: Pages) -> list[Router | HTTPRouteHandler]:
     """Everything under ``/staff``."""
     handlers = [*_doors(pages), *_months(pages), *_statements(pages), *_discrepancies(pages), *_others(pages)]
-    people = Router("/staff", route_handlers=handlers, include_in_schema=False, exception_handlers={Exception: _failed})
+    people = Router(
+        "/staff", route_handlers=handlers, include_in_schema=False, exception_handlers={Exception: page_of_failure}
+    )
     return [people, api_routes(desk), static_files(desk_assets())]
 
 
-def _failed(request: AnyRequest, error: Exception) -> Page:
-    """A page for whatever went wrong."""
+def page_of_failure(request: AnyRequest, error: Exception) -> Page:
+    """A page for whatever went wrong, also at an address that the desk does not have."""
     problem = error if isinstance(error, Problem) else as_problem(request, error)
     visit = visit_of(request)
     title, texts = _words(visit, problem)
