@@ -10,9 +10,18 @@ import sqlalchemy as sa
 from insuretech.documents.domain import Backlog, StoredDocument, WantedPrint
 from insuretech.documents.tables import discarded_objects, documents, prints
 from insuretech.kit.db import Connection
+from insuretech.kit.direct import Direct
 
 _ROW = sa.select(*(documents.c[name] for name in StoredDocument.__struct_fields__))
 _WANTED = sa.select(*(prints.c[name] for name in WantedPrint.__struct_fields__))
+# The press asks these every second.
+_BACKLOG = Direct(sa.select(sa.func.count().label("waiting"), sa.func.min(prints.c.wanted_at).label("oldest")))
+_DISCARDED = Direct(
+    sa.select(discarded_objects.c.storage_key)
+    .where(discarded_objects.c.discarded_at < sa.bindparam("before", type_=discarded_objects.c.discarded_at.type))
+    .order_by(discarded_objects.c.discarded_at)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
 
 
 async def newest_document(connection: Connection, number: str, owner: str) -> StoredDocument | None:
@@ -52,20 +61,14 @@ async def overdue_prints(connection: Connection, before: datetime, limit: int) -
 
 async def print_backlog(connection: Connection) -> Backlog:
     """How many prints wait, and since when."""
-    statement = sa.select(sa.func.count().label("waiting"), sa.func.min(prints.c.wanted_at).label("oldest"))
-    row = (await connection.execute(statement)).mappings().one()
+    (row,) = await _BACKLOG.all(connection, {})
     return Backlog(**row)
 
 
 async def discarded_keys(connection: Connection, before: datetime, limit: int) -> list[str]:
     """Objects discarded before a moment."""
-    statement = (
-        sa.select(discarded_objects.c.storage_key)
-        .where(discarded_objects.c.discarded_at < before)
-        .order_by(discarded_objects.c.discarded_at)
-        .limit(limit)
-    )
-    return list((await connection.execute(statement)).scalars())
+    rows = await _DISCARDED.all(connection, {"before": before, "most": limit})
+    return [row["storage_key"] for row in rows]
 
 
 async def keys_in_use(connection: Connection, storage_keys: Sequence[str]) -> set[str]:

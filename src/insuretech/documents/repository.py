@@ -13,8 +13,24 @@ from insuretech.documents import queries
 from insuretech.documents.domain import Backlog, StoredDocument, WantedPrint
 from insuretech.documents.tables import discarded_objects, documents, messaging, prints
 from insuretech.kit.db import Connection, Database
+from insuretech.kit.direct import Direct
 from insuretech.kit.events import Event
 from insuretech.kit.messaging import Outbox
+
+_RIPE = (
+    sa.select(prints.c.policy_id, prints.c.state)
+    .where(prints.c.next_attempt_at <= sa.bindparam("now", type_=prints.c.next_attempt_at.type))
+    .order_by(prints.c.next_attempt_at)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+    .cte("ripe")
+)
+_CLAIM = Direct(
+    sa.update(prints)
+    .where(prints.c.policy_id == _RIPE.c.policy_id, prints.c.state == _RIPE.c.state)
+    .values(next_attempt_at=sa.bindparam("until", type_=prints.c.next_attempt_at.type), attempts=prints.c.attempts + 1)
+    .returning(*(prints.c[name] for name in WantedPrint.__struct_fields__))
+)
 
 
 class DocumentRepository:
@@ -93,22 +109,9 @@ class PostgresDocuments:
             return await queries.print_backlog(connection)
 
     async def claim(self, now: datetime, lease: timedelta, limit: int) -> list[WantedPrint]:
-        ripe = (
-            sa.select(prints.c.policy_id, prints.c.state)
-            .where(prints.c.next_attempt_at <= now)
-            .order_by(prints.c.next_attempt_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("ripe")
-        )
-        statement = (
-            sa.update(prints)
-            .where(prints.c.policy_id == ripe.c.policy_id, prints.c.state == ripe.c.state)
-            .values(next_attempt_at=now + lease, attempts=prints.c.attempts + 1)
-            .returning(*(prints.c[name] for name in WantedPrint.__struct_fields__))
-        )
-        async with self._database.transaction() as connection:
-            return [WantedPrint(**row) for row in (await connection.execute(statement)).mappings()]
+        values = {"now": now, "until": now + lease, "most": limit}
+        async with self._database.reading() as connection:  # one statement commits by itself
+            return [WantedPrint(**row) for row in await _CLAIM.all(connection, values)]
 
     async def postpone(self, wanted: WantedPrint, until: datetime, error: str) -> None:
         statement = (

@@ -31,6 +31,11 @@ _OWN = Direct(
     )
 )
 
+_IN_WORK = Direct(
+    sa.select(orders.c.status, sa.func.count().label("orders"), sa.func.min(orders.c.stage_at).label("since"))
+    .where(orders.c.next_action_at.is_not(None))
+    .group_by(orders.c.status)
+)
 _BY_ID = Direct(
     _PURCHASES.where(orders.c.id == sa.any_(sa.bindparam("order_ids", type_=pg.ARRAY(pg.UUID(as_uuid=True)))))
 )
@@ -178,14 +183,9 @@ class InWork(msgspec.Struct, frozen=True, kw_only=True):
 
 async def in_work(database: Database) -> Sequence[InWork]:
     """The orders something is still to happen with, by status."""
-    statement = (
-        sa.select(orders.c.status, sa.func.count(), sa.func.min(orders.c.stage_at))
-        .where(orders.c.next_action_at.is_not(None))
-        .group_by(orders.c.status)
-    )
     async with database.reading() as connection:
-        rows = (await connection.execute(statement)).all()
-    return [InWork(status=OrderStatus(status), orders=count, since=since) for status, count, since in rows]
+        rows = await _IN_WORK.all(connection, {})
+    return [InWork(status=OrderStatus(row["status"]), orders=row["orders"], since=row["since"]) for row in rows]
 
 
 async def books(database: Database) -> list[BookEntry]:

@@ -90,7 +90,7 @@ def build(
             Background("quotes.engine", engine.run),
             Background("quotes.streams", streams.run),
             Background("quotes.offers", histories.projection.keep_true),
-            Background("quotes.housekeeping", lambda: _keep_house(transaction, platform.clock)),
+            Background("quotes.housekeeping", lambda: _keep_house(each, platform.clock)),
         ],
         database=database,
         messaging=messaging,
@@ -104,12 +104,11 @@ def build(
     return Quotes(service, queries)
 
 
-async def _keep_house(transaction: Transaction, clock: Clock, every: float = 5.0, batch: int = 500) -> None:
+async def _keep_house(each: Transaction, clock: Clock, every: float = 5.0, batch: int = 500) -> None:
     """Let offers expire and old idempotency keys go, in batches small enough to hold nobody up."""
     while True:
-        async with transaction() as store:
+        async with each() as store:
             expired = await store.expire_offers(clock.now(), batch)
-        async with transaction() as store:
             forgotten = await store.forget(clock.now())
         if expired or forgotten:
             log.info("quotes.house_kept", offers_expired=expired, keys_forgotten=forgotten)

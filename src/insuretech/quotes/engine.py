@@ -142,9 +142,13 @@ class Engine:
     async def look_around(self) -> None:
         """Say that we live, and start on lines that nobody living works on."""
         room = min(self._settings.claim, self._settings.room - len(self._working))
+        overdue_since = self._clock.now() - _OVERDUE
+        async with self._statements() as store:
+            waits = await store.beat(self.id, self._settings.lease, overdue_since)
+        if not waits or room <= 0:
+            return
         async with self._transaction() as store:
-            await store.beat(self.id, self._settings.lease)
-            claimed = await store.claim(self.id, room, self._clock.now() - _OVERDUE) if room > 0 else []
+            claimed = await store.claim(self.id, room, overdue_since)
             lines = [line for line in claimed if line.id not in self._working]  # else it is ours and just being begun
             quotes = await store.quotes({line.quote_id for line in lines}) if lines else {}
         by_quote: defaultdict[UUID, list[Line]] = defaultdict(list)

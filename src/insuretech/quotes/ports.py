@@ -206,8 +206,11 @@ class Store(Protocol):
 
     # who asks
 
-    async def beat(self, engine: UUID, seconds: float) -> None:
-        """Say that this engine lives for so many seconds more."""
+    async def beat(self, engine: UUID, seconds: float, overdue_since: datetime) -> bool:
+        """Say that this engine lives for so many seconds more; whether there is anything it might claim.
+
+        One statement, which may stand for itself.
+        """
         ...
 
     async def claim(self, engine: UUID, limit: int, overdue_since: datetime) -> list[Line]:

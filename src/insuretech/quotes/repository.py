@@ -40,8 +40,10 @@ from insuretech.quotes.questions import KnownProduct
 from insuretech.quotes.statements import (
     ADD_QUOTE,
     ADD_QUOTE_ANSWERED,
+    BEAT,
+    CLAIM,
     END_LINES,
-    IS_ACTIVE,
+    EXPIRE_OFFERS,
     IS_UNFINISHED,
     MARK,
     NOTE_CALLBACK,
@@ -49,7 +51,6 @@ from insuretech.quotes.statements import (
 )
 from insuretech.quotes.tables import callbacks, engines, insured, lines, messaging, offers, products, quotes
 
-_OF_LINE = tuple(lines.c[name] for name in Line.__struct_fields__)
 _BATCH = 200
 _OUTBOX = Outbox(messaging.outbox)
 _KEYS = IdempotencyKeys(messaging.idempotency_keys)
@@ -147,26 +148,14 @@ class QuoteStore:
 
     # ------------------------------------------------------------ who asks
 
-    async def beat(self, engine: UUID, seconds: float) -> None:
-        until = sa.func.clock_timestamp() + timedelta(seconds=seconds)
-        statement = pg.insert(engines).values(id=engine, alive_until=until)
-        statement = statement.on_conflict_do_update(index_elements=["id"], set_={"alive_until": until})
-        await self._connection.execute(statement)
+    async def beat(self, engine: UUID, seconds: float, overdue_since: datetime) -> bool:
+        values = {"engine": engine, "lease": timedelta(seconds=seconds), "overdue_since": overdue_since}
+        (row,) = await BEAT.all(self._connection, values)
+        return bool(row["waits"])
 
     async def claim(self, engine: UUID, limit: int, overdue_since: datetime) -> list[Line]:
-        living = sa.select(engines.c.id).where(engines.c.alive_until > sa.func.clock_timestamp())
-        nobodys = sa.or_(lines.c.claimed_by.is_(None), lines.c.claimed_by.not_in(living))
-        left_behind = sa.or_(lines.c.deadline < overdue_since, lines.c.status == LineStatus.QUEUED)
-        forgotten = sa.and_(lines.c.claimed_by == engine, left_behind)
-        free = (
-            sa.select(lines.c.id)
-            .where(IS_UNFINISHED, sa.or_(nobodys, forgotten))
-            .order_by(lines.c.deadline)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        statement = sa.update(lines).where(lines.c.id.in_(free)).values(claimed_by=engine).returning(*_OF_LINE)
-        return [_line(row) for row in await self._connection.execute(statement)]
+        values = {"engine": engine, "most": limit, "overdue_since": overdue_since}
+        return [_line(row) for row in await self._connection.execute(CLAIM, values)]
 
     async def retire(self, engine: UUID) -> None:
         hand_back = sa.update(lines).where(lines.c.claimed_by == engine, IS_UNFINISHED).values(claimed_by=None)
@@ -194,15 +183,7 @@ class QuoteStore:
         await self._connection.execute(statement.values(**values))
 
     async def expire_offers(self, now: datetime, limit: int) -> int:
-        over = (
-            sa.select(offers.c.id)
-            .where(IS_ACTIVE, offers.c.expires_at <= now)
-            .order_by(offers.c.expires_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        statement = sa.update(offers).where(offers.c.id.in_(over)).values(status=OfferStatus.EXPIRED)
-        return (await self._connection.execute(statement)).rowcount
+        return len(await EXPIRE_OFFERS.all(self._connection, {"now": now, "most": limit}))
 
     # ------------------------------------------------------------ callbacks
 

@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from insuretech.kit.direct import Direct
-from insuretech.quotes.domain import UNFINISHED, OfferStatus
-from insuretech.quotes.tables import lines, messaging, offers, products, quotes
+from insuretech.quotes.domain import UNFINISHED, LineStatus, OfferStatus
+from insuretech.quotes.ports import Line
+from insuretech.quotes.tables import engines, lines, messaging, offers, products, quotes
 
 # Spelled out, not bound, so that the planner sees that the partial indexes fit.
 IS_UNFINISHED = lines.c.status.in_([sa.literal_column(f"'{status}'") for status in UNFINISHED])
@@ -53,6 +54,60 @@ ADD_QUOTE = Direct(_QUOTE.add_cte(_LINES.cte("asked"), _FACT.cte("told")))
 """The quote with its lines and its event: all of it or, as one statement, nothing."""
 ADD_QUOTE_ANSWERED = Direct(_QUOTE.add_cte(_LINES.cte("asked"), _FACT.cte("told"), _KEY.cte("answered")))
 """The same with the idempotency key; a key that was used before is a violation of the key's uniqueness."""
+
+_ENGINE = sa.bindparam("engine", type_=_ID)
+_MOST = sa.bindparam("most", type_=sa.Integer)
+_LIVING = sa.select(engines.c.id).where(engines.c.alive_until > sa.func.clock_timestamp())
+_CLAIMABLE = sa.and_(
+    IS_UNFINISHED,
+    sa.or_(
+        lines.c.claimed_by.is_(None),
+        sa.and_(lines.c.claimed_by != _ENGINE, lines.c.claimed_by.not_in(_LIVING)),
+        sa.and_(
+            lines.c.claimed_by == _ENGINE,
+            sa.or_(
+                lines.c.deadline < sa.bindparam("overdue_since", type_=_MOMENT),
+                lines.c.status == sa.literal_column(f"'{LineStatus.QUEUED}'"),
+            ),
+        ),
+    ),
+)
+_UNTIL = sa.func.clock_timestamp() + sa.bindparam("lease", type_=sa.Interval)
+_ALIVE = (
+    pg.insert(engines)
+    .values(id=_ENGINE, alive_until=_UNTIL)
+    .on_conflict_do_update(index_elements=["id"], set_={"alive_until": _UNTIL})
+    .cte("alive")
+)
+BEAT = Direct(sa.select(sa.select(lines.c.id).where(_CLAIMABLE).exists().label("waits")).add_cte(_ALIVE))
+CLAIM = (
+    sa.update(lines)
+    .where(
+        lines.c.id.in_(
+            sa.select(lines.c.id)
+            .where(_CLAIMABLE)
+            .order_by(lines.c.deadline)
+            .limit(_MOST)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(claimed_by=_ENGINE)
+    .returning(*(lines.c[name] for name in Line.__struct_fields__))
+)
+EXPIRE_OFFERS = Direct(
+    sa.update(offers)
+    .where(
+        offers.c.id.in_(
+            sa.select(offers.c.id)
+            .where(IS_ACTIVE, offers.c.expires_at <= sa.bindparam("now", type_=_MOMENT))
+            .order_by(offers.c.expires_at)
+            .limit(_MOST)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(status=OfferStatus.EXPIRED.value)
+    .returning(offers.c.id)
+)
 
 MARK = Direct(
     sa.text(

@@ -75,6 +75,10 @@ class PaymentBooks(Deliveries, Protocol):
 
     async def change_refund(self, refund: Refund) -> None: ...
 
+    async def anything_ripe(self, now: datetime) -> bool:
+        """Whether there are expired payments or ripe refunds."""
+        ...
+
     async def ripe_refunds(self, now: datetime, limit: int) -> list[Refund]: ...
 
     async def first_answer(self, key: str, fingerprint: bytes, now: datetime) -> tuple[bytes, bytes] | None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from insuretech.contracts.money import Money
 from insuretech.kit.db import Connection
+from insuretech.kit.direct import Direct
 from insuretech.sandbox.domain import EndingRecord, OfferRecord, PolicyRecord, ReservationRecord
 from insuretech.sandbox.payments import Payment, Refund
 from insuretech.sandbox.statements import Entry
@@ -25,6 +26,17 @@ from insuretech.sandbox.tables import (
 )
 
 R = TypeVar("R", bound=msgspec.Struct)
+
+# Loops ask these many times a second: built once, as building costs more than running.
+_NOW, _MOST = sa.bindparam("now", type_=sa.DateTime(timezone=True)), sa.bindparam("most", type_=sa.Integer)
+_EXPIRED = sa.select(payments).where(payments.c.expires_at <= _NOW)
+_RIPE = sa.select(refunds).where(refunds.c.status == "pending", refunds.c.ready_at <= _NOW)
+_EXPIRED_PAYMENTS = _EXPIRED.order_by(payments.c.expires_at).limit(_MOST).with_for_update(skip_locked=True)
+_RIPE_REFUNDS = _RIPE.order_by(refunds.c.ready_at).limit(_MOST).with_for_update(skip_locked=True)
+_ANYTHING_RIPE = Direct(sa.select(sa.or_(_EXPIRED.exists(), _RIPE.exists()).label("ripe")))
+_NEXT_DELIVERY = Direct(
+    sa.select(sa.func.min(deliveries.c.due_at).label("due_at")).where(deliveries.c.ended_at.is_(None))
+)
 
 
 async def _one(connection: Connection, kind: type[R], statement: sa.Select[Any]) -> R | None:
@@ -77,14 +89,8 @@ async def payment(connection: Connection, payment_id: UUID, *, lock: bool) -> Pa
 
 async def expired_payments(connection: Connection, now: datetime, limit: int) -> list[Payment]:
     """Payments whose time is over, locked; those another process works on are left out."""
-    statement = (
-        sa.select(payments)
-        .where(payments.c.expires_at <= now)
-        .order_by(payments.c.expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return [_payment(row) for row in (await connection.execute(statement)).mappings()]
+    rows = await connection.execute(_EXPIRED_PAYMENTS, {"now": now, "most": limit})
+    return [_payment(row) for row in rows.mappings()]
 
 
 async def refund(connection: Connection, refund_id: UUID) -> Refund | None:
@@ -101,14 +107,14 @@ async def refunds_of(connection: Connection, payment_id: UUID) -> list[Refund]:
 
 async def ripe_refunds(connection: Connection, now: datetime, limit: int) -> list[Refund]:
     """Pending refunds whose time has come, oldest first."""
-    statement = (
-        sa.select(refunds)
-        .where(refunds.c.status == "pending", refunds.c.ready_at <= now)
-        .order_by(refunds.c.ready_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return [_refund(row) for row in (await connection.execute(statement)).mappings()]
+    rows = await connection.execute(_RIPE_REFUNDS, {"now": now, "most": limit})
+    return [_refund(row) for row in rows.mappings()]
+
+
+async def anything_ripe(connection: Connection, now: datetime) -> bool:
+    """Whether there are expired payments or ripe refunds; looks only, and does not lock."""
+    (row,) = await _ANYTHING_RIPE.all(connection, {"now": now})
+    return bool(row["ripe"])
 
 
 async def first_answer(connection: Connection, key: str) -> tuple[bytes, bytes] | None:
@@ -136,8 +142,8 @@ async def behaviour_documents(connection: Connection) -> dict[str, bytes]:
 
 async def next_delivery_at(connection: Connection) -> datetime | None:
     """When the next message is due."""
-    statement = sa.select(sa.func.min(deliveries.c.due_at)).where(deliveries.c.ended_at.is_(None))
-    found: datetime | None = await connection.scalar(statement)
+    (row,) = await _NEXT_DELIVERY.all(connection, {})
+    found: datetime | None = row["due_at"]
     return found
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from insuretech.kit.db import Connection, Database
+from insuretech.kit.direct import Direct
 from insuretech.sandbox import queries
 from insuretech.sandbox.deliveries import Claimed
 from insuretech.sandbox.domain import Delivery, EndingRecord, OfferRecord, PolicyRecord, ReservationRecord
@@ -113,6 +114,9 @@ class Books:
 
     async def change_refund(self, refund: Refund) -> None:
         await self._connection.execute(sa.update(refunds).where(refunds.c.id == refund.id).values(_refund_row(refund)))
+
+    async def anything_ripe(self, now: datetime) -> bool:
+        return await queries.anything_ripe(self._connection, now)
 
     async def ripe_refunds(self, now: datetime, limit: int) -> list[Refund]:
         return await queries.ripe_refunds(self._connection, now, limit)
@@ -249,25 +253,29 @@ async def clear_books(database: Database) -> None:
 class StoredMessages:
     """Messages waiting to be sent; implements ``Postbox``."""
 
+    _DUE = (
+        sa.select(deliveries.c.id)
+        .where(
+            deliveries.c.ended_at.is_(None), deliveries.c.due_at <= sa.bindparam("now", type_=deliveries.c.due_at.type)
+        )
+        .order_by(deliveries.c.due_at)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
+    )
+    _CLAIM = Direct(
+        sa.update(deliveries)
+        .where(deliveries.c.id.in_(_DUE))
+        .values(due_at=sa.bindparam("until", type_=deliveries.c.due_at.type), attempts=deliveries.c.attempts + 1)
+        .returning(*(deliveries.c[name] for name in Claimed.__struct_fields__))
+    )
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[Claimed]:
-        due = (
-            sa.select(deliveries.c.id)
-            .where(deliveries.c.ended_at.is_(None), deliveries.c.due_at <= now)
-            .order_by(deliveries.c.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        statement = (
-            sa.update(deliveries)
-            .where(deliveries.c.id.in_(due))
-            .values(due_at=until, attempts=deliveries.c.attempts + 1)
-            .returning(*(deliveries.c[name] for name in Claimed.__struct_fields__))
-        )
-        async with self._database.transaction() as connection:
-            return [Claimed(**row) for row in (await connection.execute(statement)).mappings()]
+        values = {"now": now, "until": until, "most": limit}
+        async with self._database.reading() as connection:  # one statement commits by itself
+            return [Claimed(**row) for row in await self._CLAIM.all(connection, values)]
 
     async def next_due_at(self) -> datetime | None:
         async with self._database.reading() as connection:

@@ -195,8 +195,8 @@ async def test_lines_of_the_living_are_left_alone_and_those_of_the_dead_taken_ov
     """Two processes would work on one line, or nobody on the lines of a dead one."""
     living, dead, taker = new_id(), new_id(), new_id()
     async with store() as transaction:
-        await transaction.beat(living, 60)
-        await transaction.beat(dead, 0.05)
+        assert not await transaction.beat(living, 60, LONG_AGO)
+        assert not await transaction.beat(dead, 0.05, LONG_AGO)
     _, [of_living] = await kept(store, "one", engine=living)
     _, [of_dead] = await kept(store, "one", engine=dead)
     _, [of_nobody] = await kept(store, "one")
@@ -205,10 +205,11 @@ async def test_lines_of_the_living_are_left_alone_and_those_of_the_dead_taken_ov
         await transaction.mark(of_living.quote_id, [of_living.id], LineStatus.QUEUED, LineStatus.SENT, living)
     await asyncio.sleep(0.1)
     async with store() as transaction:
+        assert await transaction.beat(new_id(), 60, LONG_AGO)
         claimed = await transaction.claim(taker, 10, LONG_AGO)
         assert {each.id for each in claimed} == {of_dead.id, of_nobody.id, of_unknown.id}
     async with store() as transaction:
-        await transaction.beat(taker, 60)
+        await transaction.beat(taker, 60, LONG_AGO)
         assert await transaction.claim(new_id(), 10, LONG_AGO) == []
 
 
@@ -216,12 +217,15 @@ async def test_an_engine_finds_what_it_forgot(store: Transaction) -> None:
     """A line lost by a fault in a living process would never end."""
     engine = new_id()
     async with store() as transaction:
-        await transaction.beat(engine, 60)
+        await transaction.beat(engine, 60, LONG_AGO)
     _, [begun, _] = await kept(store, "one", "two", engine=engine)
     async with store() as transaction:
         await transaction.mark(begun.quote_id, [begun.id], LineStatus.QUEUED, LineStatus.SENT, engine)
+        assert await transaction.beat(engine, 60, LONG_AGO)
         assert [each.insurer for each in await transaction.claim(engine, 10, LONG_AGO)] == ["two"]
-        overdue = await transaction.claim(engine, 10, begun.deadline + timedelta(seconds=1))
+        past = begun.deadline + timedelta(seconds=1)
+        assert await transaction.beat(engine, 60, past)
+        overdue = await transaction.claim(engine, 10, past)
         assert {each.insurer for each in overdue} == {"one", "two"}
 
 
@@ -240,7 +244,7 @@ async def test_a_retired_engine_hands_back_what_is_unfinished(store: Transaction
     """At every deployment buyers would wait for a lease to lapse."""
     engine = new_id()
     async with store() as transaction:
-        await transaction.beat(engine, 60)
+        await transaction.beat(engine, 60, LONG_AGO)
     new, [done, open_one] = await kept(store, "one", "two", engine=engine)
     async with store() as transaction:
         await moved(transaction, new, ending(done, LineStatus.UNAVAILABLE, LineStatus.QUEUED))

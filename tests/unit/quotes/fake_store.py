@@ -192,18 +192,23 @@ class FakeStore:
     async def quotes(self, quote_ids: Collection[UUID]) -> Mapping[UUID, Quote]:
         return {name: self.tables.quotes[name].quote for name in quote_ids if name in self.tables.quotes}
 
-    async def beat(self, engine: UUID, seconds: float) -> None:
+    async def beat(self, engine: UUID, seconds: float, overdue_since: datetime) -> bool:
         self.tables.engines[engine] = asyncio.get_running_loop().time() + seconds
+        return bool(self._claimable(engine, overdue_since))
 
     async def claim(self, engine: UUID, limit: int, overdue_since: datetime) -> list[Line]:
+        found = self._claimable(engine, overdue_since)[:limit]
+        self.tables.claims.update(dict.fromkeys((line.id for line in found), engine))
+        return found
+
+    def _claimable(self, engine: UUID, overdue_since: datetime) -> list[Line]:
         now = asyncio.get_running_loop().time()
         found: list[Line] = []
         for line in sorted(self.tables.lines.values(), key=lambda line: line.deadline):
             owner = self.tables.claims[line.id]
-            nobodys = owner is None or self.tables.engines.get(owner, 0) <= now
+            nobodys = owner is None or (owner != engine and self.tables.engines.get(owner, 0) <= now)
             left_behind = line.deadline < overdue_since or line.status is LineStatus.QUEUED
-            if line.status in UNFINISHED and (nobodys or (owner == engine and left_behind)) and len(found) < limit:
-                self.tables.claims[line.id] = engine
+            if line.status in UNFINISHED and (nobodys or (owner == engine and left_behind)):
                 found.append(line)
         return found
 
