@@ -46,7 +46,9 @@ class LocalRelay:
 
     Only one relay per service is active at a time: it holds a session advisory lock, others wait for it.
     ``interval`` is the seconds between looks at the table when no notification comes, ``backoff`` the seconds before
-    the second attempt of a failing reaction (doubled after each).
+    the second attempt of a failing reaction (doubled after each). Once notified it waits for ``linger`` seconds more:
+    what is done for one request writes events several times within milliseconds, and each round costs several
+    statements in the very moment in which a person waits for that request.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LocalRelay:
         attempts: int = 5,
         interval: float = 1.0,
         backoff: float = 0.1,
+        linger: float = 0.01,
         parallel_keys: int = 64,
     ) -> None:
         self._database = database
@@ -66,9 +69,11 @@ class LocalRelay:
         self._attempts = attempts
         self._interval = interval
         self._backoff = backoff
+        self._linger = linger
         self._slots = asyncio.Semaphore(parallel_keys)
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._passed_over = False
         self._by_type: defaultdict[str, list[Reaction]] = defaultdict(list)
         for reaction in reactions:
             for event in reaction.events:
@@ -90,10 +95,8 @@ class LocalRelay:
             await connection.execute("select pg_advisory_lock(hashtext($1))", f"relay:{schema}")
             await connection.add_listener(f"{schema}_outbox", lambda *_: self._wake.set())
             while not connection.is_closed():
-                if not await self.relay_once():
-                    with contextlib.suppress(TimeoutError):  # not wait_for: before 3.12 it may lose a cancellation
-                        async with asyncio.timeout(self._interval):
-                            await self._wake.wait()
+                if await self._start() < _BATCH:
+                    await self._news()
                 self._wake.clear()
         finally:
             for task in self._busy.values():
@@ -101,19 +104,31 @@ class LocalRelay:
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
             connection.terminate()
 
+    async def _news(self) -> None:
+        """Wait until something may be there to be relayed."""
+        with contextlib.suppress(TimeoutError):  # not wait_for: before 3.12 it may lose a cancellation
+            async with asyncio.timeout(self._interval):
+                await self._wake.wait()
+                await asyncio.sleep(self._linger)
+
     async def relay_once(self) -> bool:
         """Start work on what waits; False when there was nothing to start."""
+        return await self._start() > 0
+
+    async def _start(self) -> int:
+        """Start work on what waits, ``_BATCH`` events at most; how many there were."""
+        self._passed_over = bool(self._busy)
+        events = await self._waiting()
         by_key: defaultdict[str, list[Envelope]] = defaultdict(list)
-        for envelope in await self._waiting():
+        for envelope in events:
             by_key[envelope.key].append(envelope)
-        found = bool(by_key)
         brief = [key for key, envelopes in by_key.items() if self._are_brief(envelopes)]
         for start in range(0, len(brief) if len(brief) > 1 else 0, _TOGETHER):
             together = {key: by_key.pop(key) for key in brief[start : start + _TOGETHER]}
             await self._begin(together, self._deliver_keys(together))
         for key, envelopes in by_key.items():
             await self._begin({key: envelopes}, self._deliver_key(envelopes))
-        return found
+        return len(events)
 
     async def _begin(self, by_key: Mapping[str, Sequence[Envelope]], work: Coroutine[Any, Any, None]) -> None:
         await self._slots.acquire()
@@ -137,7 +152,8 @@ class LocalRelay:
         if task.cancelled():
             return
         if (error := task.exception()) is None:
-            self._wake.set()
+            if self._passed_over:  # a look while a key is busy says nothing of its events
+                self._wake.set()
         else:  # not woken: what was interrupted is tried again after the interval
             log.warning("relay.delivery_interrupted", service=self._database.service, error=type(error).__name__)
 
