@@ -383,18 +383,18 @@ class Projection:
             swept_at=None if swept is None else datetime.fromtimestamp(float(swept), UTC),
         )
 
-    async def check(self, patience: float = 8.0) -> Checked:
-        """Hold every entry against its source. What differs is looked at again for up to ``patience`` seconds.
+    async def check(self, patience: float = 8.0, since: datetime | None = None) -> Checked:
+        """Hold every entry against its source, or those alone that changed ``since`` a moment.
 
-        Changes of just now may be on their way, and what was missed is to be put right by then. Raises ``HotAway``.
+        What differs is looked at again for up to ``patience`` seconds: changes of just now may be on their way, and
+        what was missed is to be put right by then. Raises ``HotAway``.
         """
         await self._learn()
         active, entries = self._generations.active, 0
         suspects: dict[str, Difference] = {}
-        async for keys in self._hot.keys(self.name, f"{self._layout}.{active}"):
-            for some in _portions([name_in(key) for key in keys]):
-                entries += len(some)
-                suspects.update(await self._differences(active, some))
+        async for some in self._all_held(active) if since is None else self._changed(since):
+            entries += len(some)
+            suspects.update(await self._differences(active, some))
         if self._complete:
             async for names in self._source.everything():
                 suspects.update(await self._differences(active, names))
@@ -403,6 +403,15 @@ class Projection:
             await asyncio.sleep(min(left, 1.0))
             suspects = await self._differences(active, list(suspects))
         return Checked(projection=self.name, entries=entries, differences=list(suspects.values()))
+
+    async def _all_held(self, generation: int) -> AsyncIterator[list[str]]:
+        async for keys in self._hot.keys(self.name, f"{self._layout}.{generation}"):
+            for some in _portions([name_in(key) for key in keys]):
+                yield some
+
+    async def _changed(self, since: datetime) -> AsyncIterator[list[str]]:
+        for some in _portions(list(await self._source.changed(since))):
+            yield some
 
     async def _differences(self, generation: int, names: Sequence[str]) -> dict[str, Difference]:
         held = await self._hot.get_many([self._key(name, generation) for name in names])

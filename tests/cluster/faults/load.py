@@ -8,6 +8,7 @@ a frozen service slows the arrivals down.
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import sys
@@ -128,7 +129,7 @@ async def run(base: str, path: Path, rates: Rates, seed: int) -> None:
     with path.open("a", encoding="utf-8") as file:
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
             load = Load(Street(http, base, History(file)), rates, seed)
-            told = asyncio.create_task(_tell(load))
+            told = asyncio.create_task(_tell(load, stopping))
             try:
                 await load.run(stopping)
             finally:
@@ -137,10 +138,13 @@ async def run(base: str, path: Path, rates: Rates, seed: int) -> None:
         sys.stderr.write(f"not understood: {failure}\n")
 
 
-async def _tell(load: Load) -> None:
-    """A line now and then for whoever watches the log."""
+async def _tell(load: Load, stopping: asyncio.Event) -> None:
+    """A line now and then for whoever watches the log; nobody comes any more when those who sent us are gone."""
+    senders = os.getppid()
     while True:
         await asyncio.sleep(_REPORT)
+        if os.getppid() != senders:
+            stopping.set()
         sys.stderr.write(f"{len(load.under_way)} on their way, {load.gave_up} gave up\n")
         sys.stderr.flush()
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep, time
 from typing import Any
@@ -17,6 +18,7 @@ import msgspec
 from sqlalchemy.engine import make_url
 
 from cluster.control import Control
+from tests.cluster.faults.agreement import Agreement, watched
 from tests.cluster.faults.books import Books, all_reactions, read_books, still_moving
 from tests.cluster.faults.history import History, Mark, read
 from tests.cluster.faults.judge import Verdict, judge
@@ -85,19 +87,21 @@ class Rehearsal:
 
     # ------------------------------------------------------------ the run
 
-    def run(self, faults: Sequence[Fault], *, warm_up: float = 10.0, settle: float = 5.0) -> None:
+    def run(self, faults: Sequence[Fault], *, warm_up: float = 10.0, settle: float = 3.0) -> None:
         """All faults in one load; the cluster is whole before and after each."""
         self._set_moods()
-        with self.marks.open("a", encoding="utf-8") as file, self.load():
+        _, surroundings = self.control.cluster.services.command()
+        with self.marks.open("a", encoding="utf-8") as file, watched(surroundings) as agreement, self.load():
             history = History(file)
             sleep(warm_up)
             history.note(Mark(at=time(), what="warm"))
             for fault in faults:
-                self._go_through(fault, history)
+                self._go_through(fault, history, agreement)
                 sleep(settle)
             history.note(Mark(at=time(), what="quiet"))
 
-    def _go_through(self, fault: Fault, history: History) -> None:
+    def _go_through(self, fault: Fault, history: History, agreement: Agreement) -> None:
+        began = datetime.now(UTC)
         history.note(Mark(at=time(), what="begin", fault=fault.name))
         names = fault.strike(self.control)
         sleep(fault.lasts)
@@ -107,7 +111,7 @@ class Rehearsal:
         self.control.heal()
         well = monotonic()
         history.note(Mark(at=time(), what="well", fault=fault.name))
-        differences = self._until_consistent()
+        differences = agreement.until_reached(began, CONSISTENT_WITHIN)
         self.felt.append(
             Felt(
                 fault=fault.name,
@@ -131,17 +135,6 @@ class Rehearsal:
             finally:
                 people.terminate()
                 people.wait(timeout=90)
-
-    def _until_consistent(self) -> str:
-        """Compare projections with their source until they agree; what differs when the time is over, else nothing."""
-        until = monotonic() + CONSISTENT_WITHIN
-        while True:
-            left = max(0.0, until - monotonic())
-            ended = self.command("projections", "check", "--patience", f"{left:.1f}")
-            if ended.returncode == 0:
-                return ""
-            if left == 0:
-                return (ended.stdout + ended.stderr)[-2000:] or "the check failed without a word"
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """One of our commands in the surroundings of the cluster's services."""
