@@ -41,6 +41,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
+            pool_use_lifo=True,  # the one used last has its statements prepared and its server process awake
             hide_parameters=True,  # they may be personal, and errors are logged
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
