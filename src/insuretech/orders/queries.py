@@ -2,9 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -43,6 +44,19 @@ _CHANGED = Direct(
     sa.select(orders.c.id, orders.c.version, policies.c.document_id.is_not(None).label("printed"))
     .select_from(orders.outerjoin(policies, policies.c.order_id == orders.c.id))
     .where(orders.c.changed_at >= sa.bindparam("moment", type_=orders.c.changed_at.type))
+)
+_SOLD = joined().outerjoin(
+    products, sa.and_(products.c.code == orders.c.product, products.c.version == orders.c.product_version)
+)
+_POLICY_BY_CODE = Direct(
+    sa.select(*columns_of_purchase(), products.c.terms)
+    .select_from(_SOLD)
+    .where(policies.c.verification_code == sa.bindparam("code", type_=sa.Text))
+)
+_POLICY_TO_PRINT = Direct(
+    sa.select(*columns_of_purchase(), products.c.terms, policyholders.c.sealed)
+    .select_from(_SOLD.join(policyholders, policyholders.c.order_id == orders.c.id))
+    .where(policies.c.id == sa.bindparam("policy", type_=policies.c.id.type))
 )
 
 
@@ -113,24 +127,12 @@ async def own_policy(database: Database, owner: str, number: str) -> Purchase | 
 
 async def policy_by_code(database: Database, code: str) -> tuple[Policy, Text] | None:
     """The policy with this verification code, and its product's title."""
-    return await _policy_where(database, policies.c.verification_code == code)
-
-
-async def _policy_where(database: Database, condition: sa.ColumnElement[bool]) -> tuple[Policy, Text] | None:
-    statement = (
-        sa.select(*columns_of_purchase(), products.c.terms)
-        .select_from(
-            joined().outerjoin(
-                products,
-                sa.and_(products.c.code == orders.c.product, products.c.version == orders.c.product_version),
-            )
-        )
-        .where(condition)
-    )
     async with database.reading() as connection:
-        row = (await connection.execute(statement)).mappings().first()
-    if row is None:
-        return None
+        row = await _POLICY_BY_CODE.first(connection, {"code": code})
+    return None if row is None else _policy_with_title(row)
+
+
+def _policy_with_title(row: Mapping[str, Any]) -> tuple[Policy, Text] | None:
     policy = purchase_of({**row}).policy
     if policy is None:
         return None
@@ -151,18 +153,13 @@ class PolicyToPrint(msgspec.Struct, frozen=True, kw_only=True):
 
 async def policy_to_print(database: Database, policy_id: UUID) -> PolicyToPrint | None:
     """A policy with what its document shows."""
-    found = await _policy_where(database, policies.c.id == policy_id)
-    if found is None:
+    async with database.reading() as connection:
+        row = await _POLICY_TO_PRINT.first(connection, {"policy": policy_id})
+    found = None if row is None else _policy_with_title(row)
+    if row is None or found is None:
         return None
     policy, title = found
-    statement = (
-        sa.select(orders.c.quote_id, policyholders.c.sealed)
-        .join(policyholders, policyholders.c.order_id == orders.c.id)
-        .where(orders.c.id == policy.order_id)
-    )
-    async with database.reading() as connection:
-        row = (await connection.execute(statement)).one()
-    return PolicyToPrint(policy=policy, product_title=title, quote_id=row.quote_id, sealed=row.sealed)
+    return PolicyToPrint(policy=policy, product_title=title, quote_id=row["o_quote_id"], sealed=row["sealed"])
 
 
 async def sealed_policyholder(database: Database, order_id: UUID) -> bytes:
