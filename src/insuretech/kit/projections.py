@@ -185,9 +185,9 @@ class Projection:
         except HotAway:
             return
 
-    def grow_soon(self, name: str, growth: Growth) -> None:
-        """The same without waiting for it."""
-        _ = self._soon(self.grow(name, growth))
+    def grow_soon(self, name: str, growth: Growth) -> asyncio.Task[None]:
+        """The same; whoever wants to wait for it may."""
+        return self._soon(self.grow(name, growth))
 
     async def refresh(self, names: Collection[str]) -> bool:
         """Put anew what the source says of these; False when Redis is away."""

@@ -4,6 +4,7 @@ An entry's version is the number of its last event. Its value is lines: whose qu
 insurer's own words may repeat the answers, which are personal data, and so such an event is encrypted.
 """
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -90,9 +91,9 @@ class Histories:
         """A quote was submitted and has told nothing yet."""
         self.projection.put_soon({str(quote_id): Entry(0, _first_line(owner))})
 
-    def add(self, quote_id: UUID, first: int, last: int, lines: bytes) -> None:
-        """Events of one commit, by the numbers of the first and the last."""
-        self.projection.grow_soon(str(quote_id), Growth(first - 1, last, lines))
+    def add(self, quote_id: UUID, first: int, last: int, lines: bytes) -> asyncio.Task[None]:
+        """Events of one commit, by the numbers of the first and the last; done when they can be read."""
+        return self.projection.grow_soon(str(quote_id), Growth(first - 1, last, lines))
 
     def _history(self, quote_id: UUID, value: bytes) -> History:
         owner, _, lines = value.partition(b"\n")

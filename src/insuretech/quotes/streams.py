@@ -71,12 +71,16 @@ class QuoteStreams:
         hub.understand(_KIND, self._heard)
 
     def tell(self, quote_id: UUID, events: Sequence[QuoteEvent]) -> None:
-        """Hand events of one commit to whoever listens, here and at other replicas."""
+        """Hand events of one commit to whoever listens, here at once, at other replicas when the history has them.
+
+        Who begins to listen just now and reads the history before they are in it hears afterwards that it is behind.
+        """
         if events:
-            first, last = events[0].sequence, events[-1].sequence
+            channel, first, last = _channel(quote_id), events[0].sequence, events[-1].sequence
             lines = self._histories.wire.lines(quote_id, events)
-            self._hub.publish(_channel(quote_id), Told(tuple(events)), quote_id.bytes + lines)
-            self._histories.add(quote_id, first, last, lines)
+            self._hub.publish(channel, Told(tuple(events)))
+            added = self._histories.add(quote_id, first, last, lines)
+            added.add_done_callback(lambda _: self._hub.publish(channel, Behind(last), quote_id.bytes + lines))
 
     def _heard(self, wire: bytes) -> Told | Behind:
         """What another replica has told."""

@@ -10,7 +10,7 @@ import pytest
 
 from insuretech.contracts.insurers import Declined
 from insuretech.kit.clock import SystemClock
-from insuretech.kit.hot import MemoryHot
+from insuretech.kit.hot import Growth, MemoryHot
 from insuretech.kit.ids import new_id
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
@@ -207,3 +207,34 @@ async def test_a_listener_that_falls_behind_reads_what_it_missed(world: World) -
     numbers = [int(number) for number in re.findall(rb"\nid: (\d+)\n", b"".join(pieces))]
     assert numbers == list(range(1, 201))
     assert kept.reads <= 3
+
+
+class SlowToGrow(MemoryHot):
+    """Keeps what is added only when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def grow(self, key: str, growth: Growth, ttl: float) -> bool:
+        await self.may.wait()
+        return await super().grow(key, growth, ttl)
+
+
+async def test_who_begins_to_listen_between_the_news_and_its_keeping_hears_it_at_once(world: World) -> None:
+    """One buyer in fifty would wait a second for offers that are there."""
+    kept, hot, quote_id = FewEvents(1), SlowToGrow(), new_id()
+    histories = Histories(hot, kept, Keyring.generate(), SystemClock())  # type: ignore[arg-type]
+    streams = QuoteStreams(LiveHub(), kept, histories, Views(world.insurers))  # type: ignore[arg-type]
+    histories.begin(quote_id, "")
+    await histories.projection.settled()
+    streams.tell(quote_id, kept.events)
+    told = streams.stream(quote_id, 0, "ru")
+    assert await anext(told) == b"retry: 1000\n\n"
+    listening = asyncio.ensure_future(anext(told))
+    await asyncio.sleep(0.05)
+    assert not listening.done()
+    kept.visible = 1
+    hot.may.set()
+    assert b"id: 1\n" in await asyncio.wait_for(listening, 0.5)
+    await told.aclose()  # type: ignore[attr-defined]
