@@ -40,7 +40,7 @@ MOODS: dict[str, dict[str, Any]] = {
 }
 """Insurers as they are on an ordinary day; those not named are at their best. The faults are ours."""
 
-PAYABLE = 90.0
+PAYABLE = 90
 """Seconds for which the provider lets a payment be paid. An order that ended meanwhile is watched for as long, as the
 provider lets nobody take back a payment page."""
 
