@@ -20,6 +20,7 @@ _MEMORY = (
     "-XX:MaxMetaspaceSize=128m",
     "-XX:ReservedCodeCacheSize=64m",
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # the better compiler costs more than it saves in a quarter of an hour
     "-Xss512k",
     "-Djava.awt.headless=true",
     "-XX:-UsePerfData",  # it would leave files in /tmp when killed

@@ -23,6 +23,8 @@ from insuretech.kit.failures import Unusable
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _LOG_LIMIT = 20_000_000  # bytes; a longer log is put aside at the next start
 _KILL_LIMIT = 5.0  # seconds for the kernel to carry a SIGKILL out
+_GIVES_WAY = 5
+"""The niceness of a service that has started; anybody may raise it, nobody but root lower it."""
 POLL = 0.05
 
 
@@ -284,6 +286,16 @@ def cpu_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def give_way(identity: Identity, after: float) -> bool:
+    """Lower the priority of a process that has used ``after`` seconds of processor time; whether it has."""
+    if not identity.alive or cpu_seconds(identity.pid) < after:
+        return False
+    for thread in Path(f"/proc/{identity.pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), _GIVES_WAY)
+    return True
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.fetching import Reporter
-from cluster.processes import Processes, Program
+from cluster.processes import Identity, Processes, Program, give_way
 from cluster.stages import ClusterFailed, Stage
 from insuretech.kit.failures import Unusable
 
 _WATCH = 0.2  # seconds between looks at the children
 _ORDER_LIMIT = 65536  # bytes
+_START_COSTS = 3.0  # seconds of processor time
 
 
 class Supervised(Protocol):
@@ -48,6 +49,7 @@ class Supervisor:
         self.processes = cluster.processes
         self._reporter = reporter
         self._dead: set[str] = set()
+        self._started: set[Identity] = set()
 
     def run(self, announce: Callable[[], None]) -> None:
         """Up, until SIGINT, SIGTERM or SIGHUP, and down again; must run in the main thread."""
@@ -96,6 +98,7 @@ class Supervisor:
                     self._take_order(listener)
             self.processes.reap()
             self._tell_of_deaths()
+            self._let_starters_pass()
 
     def _take_order(self, listener: socket.socket) -> None:
         """One JSON line in, one out: ``{"start": [name, …]}``."""
@@ -125,6 +128,17 @@ class Supervisor:
         for name in sorted(self._dead - dead):
             self._reporter.console.print(f"{name} runs again", highlight=False)
         self._dead = dead
+
+    def _let_starters_pass(self) -> None:
+        """On one machine a service that starts shares the processors with all the others; in production it has some.
+
+        Those that have started give way, so that a killed one is back about as soon as it would be there.
+        """
+        for program in self.cluster.stages[-1].programs:
+            identity = self.processes.identity(program.name)
+            known = identity is None or identity in self._started
+            if identity is not None and not known and give_way(identity, after=_START_COSTS):
+                self._started.add(identity)
 
     # ------------------------------------------------------------ down
 

@@ -11,8 +11,10 @@ Strike = Callable[[Control], Sequence[str]]
 """Does it and tells to whom."""
 Mend = Callable[[Control, Sequence[str]], None]
 
-PAIRS = (("quotes", "orders"), ("storefront", "documents"), ("catalogue", "settlement"))
-"""Any two of different services: here those that ask each other."""
+PAIRS = (("quotes", "orders"), ("storefront", "documents"))
+"""Any two of different services: here those that ask each other, and those a buyer waits for."""
+OUTSIDE = {"sandbox"}
+"""Insurers and payment provider are not ours; that they fail is their mood (``rehearsal.MOODS``)."""
 
 
 def revive(control: Control, names: Sequence[str]) -> None:
@@ -32,21 +34,20 @@ class Fault:
 
 def catalogue(control: Control, chance: random.Random) -> Iterator[Fault]:
     """Every fault, the cheap ones first: a machine that is too slow shows it early."""
-    services = control.cluster.services.names
+    services = [name for name in control.cluster.services.names if name not in OUTSIDE]
     for service in services:
-        yield Fault(f"kill one of {service}", _kill(_one_of(service, chance)), 6)
+        yield Fault(f"kill one of {service}", _kill(_one_of(service, chance)), 5)
     for first, second in PAIRS:
         if first in services and second in services:
             yield Fault(f"kill {first} and {second}", _kill(_one_of(first, chance), _one_of(second, chance)), 6)
-    for service in ("storefront", "quotes"):
-        yield Fault(f"kill the favourite of {service}", _kill(_favourite(service)), 6)
+    yield Fault("kill the favourite of quotes", _kill(_favourite("quotes")), 6)
     yield Fault("kill the relay of orders", _kill(_relay("orders")), 6)
     yield Fault("kill one S3 node", _kill(_one_of("s3", chance)), 8)
     yield Fault("kill one Redis master", _kill(_redis_master(chance)), 10)
     yield Fault("kill one broker", _kill(_plain_broker(chance)), 12)
     yield Fault("kill the controller leader", _kill(_controller), 12)
     for service in services:
-        yield Fault(f"freeze one of {service}", _freeze(_one_of(service, chance)), 8)
+        yield Fault(f"freeze one of {service}", _freeze(_one_of(service, chance)), 6)
     yield Fault("freeze the relay of orders", _freeze(_relay("orders")), 12)
     yield Fault("freeze one S3 node", _freeze(_one_of("s3", chance)), 8)
     yield Fault("freeze one Redis master", _freeze(_redis_master(chance)), 10)
