@@ -23,7 +23,7 @@ from insuretech.kit.failures import Unusable
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _LOG_LIMIT = 20_000_000  # bytes; a longer log is put aside at the next start
 _KILL_LIMIT = 5.0  # seconds for the kernel to carry a SIGKILL out
-_GIVES_WAY = 5
+_GIVES_WAY = 10
 """The niceness of a service that has started; anybody may raise it, nobody but root lower it."""
 POLL = 0.05
 
@@ -295,6 +295,8 @@ def give_way(identity: Identity, after: float) -> bool:
     for thread in Path(f"/proc/{identity.pid}/task").iterdir():
         with suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, int(thread.name), _GIVES_WAY)
+    with suppress(OSError):  # where sessions share the processors, niceness counts within one of them alone
+        Path(f"/proc/{identity.pid}/autogroup").write_text(str(_GIVES_WAY), encoding="ascii")
     return True
 
 
