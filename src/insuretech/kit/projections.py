@@ -398,9 +398,10 @@ class Projection:
         if self._complete:
             async for names in self._source.everything():
                 suspects.update(await self._differences(active, names))
-        until = asyncio.get_running_loop().time() + patience
+        until, pause = asyncio.get_running_loop().time() + patience, 0.1
         while suspects and (left := until - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(min(left, 1.0))
+            await asyncio.sleep(min(left, pause))
+            pause = min(2 * pause, 1.0)
             suspects = await self._differences(active, list(suspects))
         return Checked(projection=self.name, entries=entries, differences=list(suspects.values()))
 
