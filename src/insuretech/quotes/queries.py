@@ -114,6 +114,9 @@ _TOLD = Direct(
     ).where(quotes.c.id == sa.any_(sa.bindparam("quote_ids", type_=_IDS)))
 )
 # Whatever a stream tells is told in an event, too, and these lie in the order of time.
+_LAST_EVENTS = Direct(
+    sa.select(quotes.c.id, quotes.c.last_event).where(quotes.c.id == sa.any_(sa.bindparam("quote_ids", type_=_IDS)))
+)
 _TOLD_SINCE = Direct(
     sa.select(quotes.c.id, quotes.c.last_event).where(
         quotes.c.id.in_(
@@ -223,10 +226,9 @@ class QuoteQueries:
 
     async def last_events(self, quote_ids: Collection[UUID]) -> Mapping[UUID, int]:
         """The number of the newest live event of each of these quotes."""
-        wanted = sa.any_(sa.literal(list(quote_ids), _IDS))
-        statement = sa.select(quotes.c.id, quotes.c.last_event).where(quotes.c.id == wanted)
         async with self._database.reading() as connection:
-            return {row.id: row.last_event for row in await connection.execute(statement)}
+            rows = await _LAST_EVENTS.all(connection, {"quote_ids": list(quote_ids)})
+        return {row["id"]: row["last_event"] for row in rows}
 
     async def offer(self, offer_id: UUID) -> OfferReceived | None:
         """An offer as its event tells of it, from where it is written; None when unknown, withdrawn or replaced."""
