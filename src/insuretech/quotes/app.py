@@ -11,6 +11,7 @@ from insuretech.contracts.tariffs import CorridorSource
 from insuretech.kit.catching_up import CatchingUp
 from insuretech.kit.clock import Clock
 from insuretech.kit.platform import Background, Platform, Service
+from insuretech.kit.pressure import Pressure
 from insuretech.quotes.commands import QuoteDesk
 from insuretech.quotes.engine import Engine, EngineSettings
 from insuretech.quotes.history import Histories
@@ -59,6 +60,7 @@ def build(
         engine_settings or EngineSettings(),
         statements=each,
     )
+    pressure = Pressure()
     desk = QuoteDesk(
         transaction=transaction,
         statements=each,
@@ -69,6 +71,7 @@ def build(
         clock=platform.clock,
         quote_ttl=platform.settings.quote_ttl,
         begun=histories.begin,
+        overloaded=pressure.is_high,
     )
     handlers = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
     reactions = handlers.all(database, messaging)
@@ -87,6 +90,7 @@ def build(
         ],
         reactions=reactions,
         background=[
+            Background("quotes.pressure", pressure.run),
             Background("quotes.engine", engine.run),
             Background("quotes.streams", streams.run),
             Background("quotes.offers", histories.projection.keep_true),

@@ -1,6 +1,7 @@
 """What can be done with quotes: submit one, hear a callback, follow what becomes of an offer at the orders' side."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,7 +20,7 @@ from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.idempotency import Scope, StoredAnswer
 from insuretech.kit.ids import buyer_of, new_id, new_secret
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem, RequestInFlight
+from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem, RequestInFlight, Unavailable
 from insuretech.quotes.answers import end_lines
 from insuretech.quotes.domain import LINES, QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
 from insuretech.quotes.ports import (
@@ -38,10 +39,14 @@ from insuretech.quotes.questions import Cover, KnownProduct, cover_of, faults_of
 log = structlog.get_logger(__name__)
 
 SUBMITTED = Counter("insuretech_quotes_submitted_total", "Quotes accepted, by product.", ["product"])
+REFUSED = Counter("insuretech_quotes_refused_total", "Quotes not taken as there was more to do than could be done.")
 CALLBACKS = Counter("insuretech_insurer_callbacks_total", "Callbacks of insurers, by kind.", ["insurer", "kind"])
 
 OSAGO = "osago"
 """The product whose premium the law keeps in a corridor."""
+BUSY = "More quotes are asked for than can be collected at once; none was begun."
+AGAIN_AFTER = range(2, 6)
+"""Seconds after which to come again; not everybody at the same moment."""
 ROUTE = "POST /api/v1/quotes"
 ANYBODY = "anonymous"
 """Whose idempotency keys those of buyers are: nobody has an account before the first quote."""
@@ -117,6 +122,7 @@ class Asking(Protocol):
 class QuoteDesk:
     """Takes requests for quotes and callbacks of insurers. ``quote_ttl`` is seconds; ``begun`` hears of new quotes.
 
+    ``overloaded`` says that this process cannot keep up with the quotes it has; it takes no new one then.
     ``statements`` opens stores each of whose calls stands for itself.
     """
 
@@ -129,13 +135,17 @@ class QuoteDesk:
     clock: Clock
     quote_ttl: float
     begun: Callable[[UUID, str], None] = lambda _, __: None
+    overloaded: Callable[[], bool] = lambda: False
 
     async def submit_quote(self, submission: Submission) -> QuoteCreated:
         """Check the answers, keep the quote and start asking every insurer of the product at once.
 
-        Raises ``ProductNotSold``, ``Invalid``, ``TariffUnavailable`` and the problems of idempotency keys. A caller
-        that hangs up does not come between keeping and asking.
+        Raises ``ProductNotSold``, ``Invalid``, ``TariffUnavailable``, ``Unavailable`` and the problems of idempotency
+        keys. A caller that hangs up does not come between keeping and asking.
         """
+        if self.overloaded():
+            REFUSED.inc()
+            raise Unavailable(BUSY, headers={"Retry-After": str(secrets.choice(AGAIN_AFTER))})
         return await asyncio.shield(self._submit(submission))
 
     async def _submit(self, submission: Submission) -> QuoteCreated:

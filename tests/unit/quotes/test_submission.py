@@ -14,8 +14,9 @@ from insuretech.contracts.text import Language
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.ids import buyer_of, new_id
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.problems import FieldError, IdempotencyKeyReused, Invalid
-from insuretech.quotes.commands import CallbackNotGenuine, ProductNotSold, QuoteDesk, Submission
+from insuretech.kit.pressure import Pressure
+from insuretech.kit.problems import FieldError, IdempotencyKeyReused, Invalid, Unavailable
+from insuretech.quotes.commands import AGAIN_AFTER, CallbackNotGenuine, ProductNotSold, QuoteDesk, Submission
 from insuretech.quotes.domain import LineStatus, QuoteStatus
 from insuretech.quotes.ports import Answers, Line, Quote, QuoteEvent, answers_context
 from tests.unit.quotes.fake_store import FakeDatabase
@@ -56,6 +57,7 @@ class Desk:
         self.keyring = Keyring.generate()
         self.corridor_problem: TariffUnavailable | None = None
         self.asked: list[tuple[date, dict[str, Any]]] = []
+        self.pressure = Pressure()
         self.desk = QuoteDesk(
             transaction=self.database.transaction,
             statements=self.database.transaction,
@@ -65,6 +67,7 @@ class Desk:
             keyring=self.keyring,
             clock=FixedClock(NOW),
             quote_ttl=3600,
+            overloaded=self.pressure.is_high,
         )
         self.database.tables.on_sale["osago"] = product("two", "one", "gone")
         self.database.tables.on_sale["travel"] = product("one", code="travel")
@@ -89,6 +92,22 @@ def asked(
     """A request for a quote."""
     given = answers() if given is None else given
     return Submission(product=code, answers=given, language=language, body=msgspec.json.encode(given), key=key)
+
+
+async def test_no_new_quote_is_begun_by_a_process_that_cannot_keep_up(desk: Desk) -> None:
+    """Everybody would wait, give up and ask again, and answers nobody waits for any more would still be collected."""
+    desk.pressure.note(1.5)
+    await desk.desk.submit_quote(asked())  # one long breath is not too much work
+    for _ in range(4):
+        desk.pressure.note(1.5)
+    with pytest.raises(Unavailable) as refused:
+        await desk.desk.submit_quote(asked(key="k"))
+    assert int(refused.value.headers["Retry-After"]) in AGAIN_AFTER
+    assert len(desk.database.tables.quotes) == 1
+    for _ in range(2):
+        desk.pressure.note(0)
+    await desk.desk.submit_quote(asked(key="k"))
+    assert len(desk.database.tables.quotes) == 2
 
 
 async def test_a_quote_is_kept_with_a_line_for_each_connected_insurer(desk: Desk) -> None:
