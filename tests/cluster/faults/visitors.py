@@ -227,13 +227,14 @@ class Visitor:
         address = path if path.startswith("http") else f"{self.street.base}{path}"
         until = time.time() + self.street.patience
         while time.time() < until:
-            began = time.time()
+            began, again_after = time.time(), 0.0
             writes = method == "POST"
             try:
                 async with self.street.http.request(
                     method, address, json=body, data=form, headers=headers, timeout=_ATTEMPT, allow_redirects=False
                 ) as response:
                     answer = Answer(response.status, await response.read())
+                    again_after = float(response.headers.get("Retry-After", 0))
             except (aiohttp.ClientError, TimeoutError, OSError) as failure:
                 self._note(began, operation, writes, "unknown", key=key, told=about, error=type(failure).__name__)
             else:
@@ -252,7 +253,7 @@ class Visitor:
                 )
                 if belief != "unknown":
                     return answer
-            await asyncio.sleep(0.3 + 0.7 * self.chance.random())
+            await asyncio.sleep(again_after + 0.3 + 0.7 * self.chance.random())
         raise GaveUp(f"{operation} got no answer for {self.street.patience:g} s")
 
     def _note(
