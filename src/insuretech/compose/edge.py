@@ -21,7 +21,7 @@ from litestar.types import (
 )
 
 from insuretech import __version__
-from insuretech.kit.bodies import JsonBodies, RequestGuard
+from insuretech.kit.bodies import JsonBodies, RequestGuard, closing_unread
 from insuretech.kit.heads import answer_head
 from insuretech.kit.positions import Positions
 from insuretech.kit.settings import Settings
@@ -29,6 +29,7 @@ from insuretech.kit.web import UNCOMPRESSED, problem_handler
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 FailureHandler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
+_WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 _FOR_PROGRAMS = ("/api/", "/staff/api/", "/partner/", "/sandbox/api/", "/schema", "/healthz", "/metrics")
 
 
@@ -64,13 +65,19 @@ def application(
 
 
 class _Edge(Litestar):
-    """Litestar knows GET without HEAD, which every resource that takes GET takes too (RFC 9110, 9.3.2)."""
+    """Litestar knows GET without HEAD, which every resource that takes GET takes too (RFC 9110, 9.3.2).
+
+    And it answers some requests without having read their bodies.
+    """
 
     async def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> None:
         if scope.get("method") == "HEAD":
             await answer_head(super().__call__, cast("HTTPScope", scope), cast("Receive", receive), cast("Send", send))
+        elif scope.get("method") in _WITH_BODY:
+            asked = cast("HTTPScope", scope)
+            await super().__call__(asked, *closing_unread(asked, cast("Receive", receive), cast("Send", send)))
         else:
             await super().__call__(scope, receive, send)
 

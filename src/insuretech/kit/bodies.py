@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from jsonschema_rs import Draft202012Validator
 from litestar.enums import RequestEncodingType, ScopeType
-from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 from litestar.typing import FieldDefinition
 
 from insuretech.kit import problems
@@ -93,6 +93,30 @@ class RequestGuard:
                     thrown += len(message["body"])
                     whole = not message["more_body"]
         return problems.BodyTooLarge(f"At most {size} bytes.", headers={"Connection": "close"})
+
+
+def closing_unread(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Says that the connection closes when an answer begins before the whole body was read.
+
+    The server closes it then, as it cannot tell where the next request would begin; a caller that is not told may
+    send that next request into the closing connection, and never hears of it.
+    """
+    headers = dict(scope["headers"])
+    whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
+
+    async def noting() -> ReceiveMessage:
+        nonlocal whole
+        message = await receive()
+        whole = whole or (message["type"] == "http.request" and not message["more_body"])
+        return message
+
+    async def telling(message: Message) -> None:
+        if message["type"] == "http.response.start" and not whole:
+            others = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
+            message["headers"] = [*others, (b"connection", b"close")]
+        await send(message)
+
+    return noting, telling
 
 
 def _check_address(scope: Scope) -> None:
