@@ -38,6 +38,9 @@ class Pressure:
             self.note(clock() - due)
 
     def note(self, late_by: float) -> None:
-        """One measurement, in seconds; older ones count for half as much each time."""
-        self._lag = (self._lag + max(0.0, late_by)) / 2
+        """One measurement, in seconds; older ones count for half as much each time.
+
+        However long a single one is, as after the process was frozen, it is not pressure by itself.
+        """
+        self._lag = (self._lag + min(max(0.0, late_by), 1.5 * self._late)) / 2
         LAG.set(self._lag)

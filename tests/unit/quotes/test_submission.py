@@ -96,7 +96,7 @@ def asked(
 
 async def test_no_new_quote_is_begun_by_a_process_that_cannot_keep_up(desk: Desk) -> None:
     """Everybody would wait, give up and ask again, and answers nobody waits for any more would still be collected."""
-    desk.pressure.note(1.5)
+    desk.pressure.note(30)
     await desk.desk.submit_quote(asked())  # one long breath is not too much work
     for _ in range(4):
         desk.pressure.note(1.5)
