@@ -151,13 +151,7 @@ async def measure_live(quotes: int, rate: float) -> list[Figure]:
             created = await asked(http, quotes)
             viewers = await opened(market.port, created)
             open_now = stage.memory_of(market.pid)
-            (await insurers.post("/release", json={"rate": rate})).raise_for_status()
-            await asyncio.wait_for(asyncio.gather(*(viewer.told for viewer in viewers)), 60 + quotes / rate)
-            moments = (await insurers.get("/moments")).raise_for_status().json()
-            for viewer in viewers:
-                viewer.close()
-    delays = [viewer.seen[premium] - moment for viewer in viewers for premium, moment in moments.items()
-              if premium in viewer.seen]  # fmt: skip
+            delays = await released(insurers, viewers, rate)
     each = (open_now.resident - before.resident) * 1024 / quotes
     return [
         Figure(
@@ -184,6 +178,17 @@ async def measure_live(quotes: int, rate: float) -> list[Figure]:
             notes="resident memory with all of them open, above that before the first, by their number",
         ),
     ]
+
+
+async def released(insurers: httpx.AsyncClient, viewers: list["Viewer"], rate: float) -> list[float]:
+    """Let held answers go; the seconds from each to its event at a viewer. The viewers hang up."""
+    (await insurers.post("/release", json={"rate": rate})).raise_for_status()
+    await asyncio.wait_for(asyncio.gather(*(viewer.told for viewer in viewers)), 120 + len(viewers) / rate)
+    moments = (await insurers.get("/moments")).raise_for_status().json()
+    for viewer in viewers:
+        viewer.close()
+    return [viewer.seen[premium] - moment for viewer in viewers for premium, moment in moments.items()
+            if premium in viewer.seen]  # fmt: skip
 
 
 async def ask(http: httpx.AsyncClient) -> dict[str, str]:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bench import load, stage
 from bench.projected import redis_cluster
-from bench.quoting import HOLDING, ask, asked, control, insurers_file, opened
+from bench.quoting import HOLDING, ask, asked, control, insurers_file, opened, released
 from bench.report import Figure
 from insuretech.kit.embedded_postgres import SUPERUSER
 from tests.system.running import RunningMarketplace
@@ -38,13 +38,7 @@ async def measure(quotes: int, rate: float) -> list[Figure]:
                 await asyncio.gather(*(ask(client) for _ in range(8)))  # what every process needs once
                 created = await asked(client, quotes // REPLICAS)
                 viewers += await opened(markets[(place + 1) % REPLICAS].port, created)
-            (await insurers.post("/release", json={"rate": rate})).raise_for_status()
-            await asyncio.wait_for(asyncio.gather(*(viewer.told for viewer in viewers)), 120 + quotes / rate)
-            moments = (await insurers.get("/moments")).raise_for_status().json()
-            for viewer in viewers:
-                viewer.close()
-    delays = [viewer.seen[premium] - moment for viewer in viewers for premium, moment in moments.items()
-              if premium in viewer.seen]  # fmt: skip
+            delays = await released(insurers, viewers, rate)
     return [
         Figure(
             name=f"{len(viewers):,} live quotes over {REPLICAS} replicas, answer to event at another, p99",
