@@ -8,7 +8,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster fuzz pictures lint bench format lock clean environment dev-environment
+.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images fuzz pictures lint bench format lock clean environment dev-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -38,6 +38,12 @@ cluster-parts: dev-environment ## fetch and build what the cluster needs, once
 test-cluster: dev-environment ## the behaviour tests against the whole cluster, and faults; ARGS= goes to pytest
 	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/python -m tests.cluster.suite $(ARGS)
 
+deploy-parts: dev-environment ## compile Kubernetes, Helm, CoreDNS and Traefik from their Go modules, once
+	@exec $(BIN)/python -m deploy.parts $(ARGS)
+
+images: deploy-parts cluster-parts ## make the container images, with lists of their parts
+	@exec $(BIN)/python -m deploy.images $(ARGS)
+
 fuzz: dev-environment ## thousands of made-up requests against the OpenAPI document; FUZZ_EXAMPLES= says how many of each
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} && export FUZZ_EXAMPLES && exec $(BIN)/pytest -s $(ARGS) tests/system/test_fuzz.py
 
@@ -65,7 +71,7 @@ lock: dev-environment ## choose versions anew, within pyproject.toml; LOCK="--up
 
 clean: ## remove caches and the environment; the data in var/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	find src tests tools bench cluster -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools bench cluster deploy -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:
 	@tools/environment run

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,12 +79,30 @@ def find() -> Installed:
     return installed
 
 
+def find_kafka() -> Path:
+    """The folder of Kafka's jars, each compared with its checksum."""
+    folder = _places().kafka
+    if not folder.is_dir():
+        raise PartMissing(f"Missing: Kafka {KAFKA}. Run: make cluster-parts")
+    _check_kafka(folder)
+    return folder
+
+
+def find_garage() -> Path:
+    """Garage as it was built here."""
+    program = _places().garage
+    if not program.is_file():
+        raise PartMissing(f"Missing: Garage {GARAGE}. Run: make cluster-parts")
+    _check_garage(program)
+    return program
+
+
 def install(reporter: Reporter) -> Installed:
     """Get what is missing and check what is there. Only one does so at a time; others wait and find it done.
 
     May be interrupted at any moment and goes on where it was.
     """
-    with _alone(reporter):
+    with alone(reporter):
         _ensure_packages(reporter, _PACKAGES)
         installed = _places()
         if not installed.kafka.is_dir():
@@ -192,7 +211,7 @@ def checksums() -> dict[str, str]:
 def _check_kafka(folder: Path) -> None:
     """Raise ``PartFailed`` unless the folder holds exactly the jars that we know."""
     known = checksums()
-    found = {jar.name: _sha256(jar) for jar in folder.glob("*.jar")}
+    found = {jar.name: sha256(jar) for jar in folder.glob("*.jar")}
     wrong = sorted(name for name in {*known, *found} if known.get(name) != found.get(name))
     if wrong:
         raise PartFailed(f"Kafka's {', '.join(wrong[:3])} in {folder} is not what it should be; remove the folder.")
@@ -231,26 +250,33 @@ def _build_garage(installed: Installed, reporter: Reporter) -> None:
     _check_crate()
     installed.garage.parent.mkdir(parents=True, exist_ok=True)
     built = root / "bin" / "garage"
-    installed.garage.with_name("garage.sha256").write_text(_sha256(built), encoding="ascii")
+    installed.garage.with_name("garage.sha256").write_text(sha256(built), encoding="ascii")
     built.replace(installed.garage)
     for folder in (target, root):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_crate() -> None:
+def garage_crates() -> str:
+    """The Cargo.lock by which Garage was built."""
+    with tarfile.open(_check_crate()) as crate:
+        lock = crate.extractfile(f"garage-{GARAGE}/Cargo.lock")
+        return lock.read().decode() if lock else ""
+
+
+def _check_crate() -> Path:
     """The crate that was built is the one we know; its Cargo.lock vouches for all others."""
     home = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
     for crate in (home / "registry" / "cache").glob(f"*/garage-{GARAGE}.crate"):
-        if _sha256(crate) != _GARAGE_CRATE:
+        if sha256(crate) != _GARAGE_CRATE:
             raise PartFailed(f"{crate} is not the Garage {GARAGE} that we know; nothing was installed.")
-        return
+        return crate
     raise PartFailed(f"The crate of Garage {GARAGE} is not in {home}, so that it cannot be checked.")
 
 
 def _check_garage(program: Path) -> None:
     """The program is the one that was built here."""
     kept = program.with_name("garage.sha256")
-    if not kept.exists() or kept.read_text(encoding="ascii") != _sha256(program):
+    if not kept.exists() or kept.read_text(encoding="ascii") != sha256(program):
         raise PartFailed(f"{program} is not what was built; remove it, and it is built again.")
 
 
@@ -269,10 +295,10 @@ def counting(pattern: str, advance: Callable[[], None]) -> Callable[[str], None]
 
 
 @contextmanager
-def _alone(reporter: Reporter) -> Iterator[None]:
-    """Two of us at once would write over each other."""
+def alone(reporter: Reporter, name: str = "lock") -> Iterator[None]:
+    """Two of us at once would write over each other; ``name`` is the lock's file in the cache."""
     cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / "lock").open("a") as lock:
+    with (cache() / name).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -281,6 +307,7 @@ def _alone(reporter: Reporter) -> Iterator[None]:
         yield
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

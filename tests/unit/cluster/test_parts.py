@@ -63,7 +63,7 @@ def test_a_jar_that_is_not_what_it_should_be_is_refused(
     folder = tmp_path / "libs"
     folder.mkdir()
     (folder / "a.jar").write_bytes(b"a")
-    known = {"a.jar": parts._sha256(folder / "a.jar")}
+    known = {"a.jar": parts.sha256(folder / "a.jar")}
     monkeypatch.setattr(parts, "checksums", lambda: known)
     parts._check_kafka(folder)
     if change == "altered":
@@ -83,10 +83,10 @@ def test_two_do_not_build_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     order: list[str] = []
 
     def second() -> None:
-        with parts._alone(reporter):
+        with parts.alone(reporter):
             order.append("second")
 
-    with parts._alone(reporter):
+    with parts.alone(reporter):
         other = threading.Thread(target=second)
         other.start()
         other.join(0.3)

@@ -1,0 +1,1 @@
+"""Programs that no package has: compiled once, from pinned modules, into the cache outside the checkout."""

@@ -1,0 +1,3 @@
+module insuretech/parts/pause
+
+go 1.26.0
