@@ -8,7 +8,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images fuzz pictures lint bench format lock clean environment dev-environment
+.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images twin twin-down twin-status fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,15 @@ deploy-parts: dev-environment ## compile Kubernetes, Helm, CoreDNS and Traefik f
 images: deploy-parts cluster-parts ## make the container images, with lists of their parts
 	@exec $(BIN)/python -m deploy.images $(ARGS)
 
+twin: deploy-environment ## two data centres and a witness on this machine, as root; ONLY=postgresql,etcd SIZE=full LAYOUT=3+2
+	@exec $(BIN)/python -m deploy.twin up $(ARGS)
+
+twin-down: dev-environment ## take the twin down; nothing of it stays
+	@exec $(BIN)/python -m deploy.twin down $(ARGS)
+
+twin-status: dev-environment ## one screen of the twin
+	@exec $(BIN)/python -m deploy.twin status $(ARGS)
+
 fuzz: dev-environment ## thousands of made-up requests against the OpenAPI document; FUZZ_EXAMPLES= says how many of each
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} && export FUZZ_EXAMPLES && exec $(BIN)/pytest -s $(ARGS) tests/system/test_fuzz.py
 
@@ -68,6 +77,8 @@ lock: dev-environment ## choose versions anew, within pyproject.toml; LOCK="--up
 	$(UV_COMPILE) --group build --output-file requirements.lock $(LOCK)
 	$(UV_COMPILE) --group build --group dev --constraint requirements.lock \
 		--output-file requirements-dev.lock $(LOCK)
+	$(UV_COMPILE) --group build --group dev --group deploy --constraint requirements-dev.lock \
+		--output-file requirements-deploy.lock $(LOCK)
 
 clean: ## remove caches and the environment; the data in var/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
@@ -78,3 +89,6 @@ environment:
 
 dev-environment:
 	@tools/environment dev
+
+deploy-environment:
+	@tools/environment deploy

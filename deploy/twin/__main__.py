@@ -1,0 +1,223 @@
+"""``python -m deploy.twin``: the commands."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.fetching import Reporter
+from deploy.commands import TwinFailed
+from deploy.twin import network, status, whole
+from deploy.twin.inventory import Inventory
+from deploy.twin.playbook import SITE, play
+from deploy.twin.whole import HOME, Twin
+from insuretech.cli.output import AsJson, print_json
+from insuretech.kit.failures import Unusable
+
+app = typer.Typer(
+    name="twin",
+    help="Two data centres and a witness on this machine: machines whose power can be cut, and the network between.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Folder = Annotated[Path, typer.Option(envvar="TWIN_HOME", help="Where its machines' disks and its keys are.")]
+Names = Annotated[list[str], typer.Argument(help="Machines, or all of a site or function: spb-db-1, spb, postgresql.")]
+Place = Annotated[str, typer.Argument(help="spb, msk, witness, central, cdn-west-1, …")]
+Other = Annotated[str, typer.Argument(help="Another place, or `all`.")]
+Only = Annotated[str, typer.Option(envvar="ONLY", help="Machines, sites or functions, with commas; else all.")]
+Pattern = Annotated[str, typer.Argument(help="Text of the command lines, say 'postgres:'.")]
+
+
+@app.command()
+def up(
+    folder: Folder = HOME,
+    size: Annotated[str, typer.Option(envvar="SIZE", help="small or full.")] = "small",
+    layout: Annotated[str, typer.Option(envvar="LAYOUT", help="witness or 3+2.")] = "witness",
+    only: Only = "",
+    *,
+    machines_only: Annotated[bool, typer.Option(help="Machines and network alone, without the playbook.")] = False,
+) -> None:
+    """Make the machines and the network, and let the playbook build both data centres in them. Safe to repeat."""
+    console = _console()
+    home = folder.absolute()
+    twin = whole.up(home, size, layout, _listed(only), Reporter(console), machines_only=machines_only)
+    console.print(status.screen(status.state(twin)))
+
+
+@app.command()
+def down(
+    folder: Folder = HOME,
+    *,
+    keep: Annotated[bool, typer.Option(help="Keep the machines' disks for the next start.")] = False,
+) -> None:
+    """Take it down: no process, mount, bridge or setting stays behind."""
+    if not whole.down(folder.absolute(), Reporter(_console()), forget=not keep):
+        _console().print(f"No twin in {folder}.")
+
+
+@app.command("status")
+def show(folder: Folder = HOME, *, as_json: AsJson = False) -> None:
+    """One screen of everything."""
+    found = status.state(_twin(folder))
+    if as_json:
+        print_json(found)
+    else:
+        _console().print(status.screen(found))
+
+
+@app.command("play")
+def play_book(
+    folder: Folder = HOME,
+    only: Only = "",
+    tags: Annotated[str, typer.Option(help="Roles, with commas; else all.")] = "",
+    book: Annotated[Path, typer.Option(help="Another playbook than the site's.")] = SITE,
+) -> None:
+    """Run the playbook again on machines that are up."""
+    twin = _twin(folder)
+    names = [one.name for one in twin.chosen(_listed(only)) if one.runs]
+    more = ("--tags", f"always,{tags}") if tags else ()
+    play(twin.home, twin.inventory, names, Reporter(_console()), book=book.absolute(), more=more)
+
+
+@app.command("power-off")
+def power_off(names: Names, folder: Folder = HOME) -> None:
+    """Cut the power: nothing in the machines gets to do anything any more."""
+    for one in _twin(folder).chosen(names):
+        one.cut_power()
+
+
+@app.command()
+def boot(names: Names, folder: Folder = HOME) -> None:
+    """Switch machines on, and wait until one can get in."""
+    twin = _twin(folder)
+    twin.boot(twin.chosen(names))
+
+
+@app.command()
+def shutdown(names: Names, folder: Folder = HOME) -> None:
+    """Stop machines in good order."""
+    whole.halt(_twin(folder).chosen(names))
+
+
+@app.command()
+def freeze(names: Names, folder: Folder = HOME) -> None:
+    """Stop machines where they stand: connections stay, answers do not come."""
+    for one in _twin(folder).chosen(names):
+        one.group.freeze()
+
+
+@app.command()
+def thaw(names: Names, folder: Folder = HOME) -> None:
+    """Let frozen machines go on."""
+    for one in _twin(folder).chosen(names):
+        one.group.thaw()
+
+
+@app.command()
+def kill(name: str, pattern: Pattern, folder: Folder = HOME) -> None:
+    """SIGKILL to the processes of a machine whose command line holds a text."""
+    _twin(folder).machine(name).send(pattern, signal.SIGKILL)
+
+
+@app.command()
+def stop(name: str, pattern: Pattern, folder: Folder = HOME) -> None:
+    """SIGSTOP to the processes of a machine whose command line holds a text."""
+    _twin(folder).machine(name).send(pattern, signal.SIGSTOP)
+
+
+@app.command()
+def resume(name: str, pattern: Pattern, folder: Folder = HOME) -> None:
+    """SIGCONT to the processes of a machine whose command line holds a text."""
+    _twin(folder).machine(name).send(pattern, signal.SIGCONT)
+
+
+@app.command()
+def cut(
+    here: Place,
+    there: Other,
+    folder: Folder = HOME,
+    *,
+    one_way: Annotated[bool, typer.Option(help="Only from the first to the second.")] = False,
+) -> None:
+    """Cut the way between two places."""
+    inventory = _twin(folder).inventory
+    for place in _others(inventory, here, there):
+        network.cut(inventory, here, place, one_way=one_way)
+
+
+@app.command()
+def heal(here: Place, there: Other, folder: Folder = HOME) -> None:
+    """Mend the way between two places."""
+    inventory = _twin(folder).inventory
+    for place in _others(inventory, here, there):
+        network.heal(inventory, here, place)
+
+
+@app.command()
+def ssh(
+    name: str,
+    command: Annotated[list[str] | None, typer.Argument(help="What to run; else a shell.")] = None,
+    folder: Folder = HOME,
+) -> None:
+    """Get into a machine."""
+    words = (*_twin(folder).machine(name).ssh_words(), *(command or ()))
+    os.execvp(words[0], words)  # noqa: S606 - in place of us, so that the terminal is its own
+
+
+@app.command("as-person")
+def as_person(
+    region: Annotated[str, typer.Argument(help="central or eastern.")],
+    command: Annotated[list[str], typer.Argument(help="What to run there.")],
+    folder: Folder = HOME,
+) -> None:
+    """Run a command where the people of a region are."""
+    inventory = _twin(folder).inventory
+    if region not in inventory.people:
+        raise TwinFailed(f"People are in {', '.join(inventory.people)}, not in {region}.")
+    where = network.NAMESPACES / network.people_of(inventory, region)
+    words = ("nsenter", f"--net={where}", *command)
+    os.execvp(words[0], words)  # noqa: S606 - as above
+
+
+def _others(inventory: Inventory, here: str, there: str) -> Iterator[str]:
+    if there != "all":
+        yield there
+        return
+    yield from (place for place in inventory.places if place != here)
+
+
+def _twin(folder: Path) -> Twin:
+    return Twin.opened(folder.absolute())
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _console() -> Console:
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 140  # a log is as wide as its tables
+    return console
+
+
+def main() -> None:
+    """Entry point: a known failure is one sentence."""
+    try:
+        app()
+    except Unusable as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted; the next run goes on from here.\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
