@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import httpx
 
+from insuretech.kit.positions import HEADER
+
 Json = dict[str, Any]
 
 RETURN_URL = "http://127.0.0.1/returned"
@@ -42,15 +44,22 @@ class Event:
 
 @dataclass
 class Quote:
-    """A quote and the token that opens it."""
+    """A quote, the token that opens it, and the last position that an answer about it gave."""
 
     id: str
     token: str
     created: Json
+    position: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
+        token = {"Authorization": f"Bearer {self.token}"}
+        return {**token, HEADER: self.position} if self.position else token
+
+    def hear(self, answer: httpx.Response) -> httpx.Response:
+        """Keep what an answer says that its reader knows."""
+        self.position = answer.headers.get(HEADER, self.position)
+        return answer
 
 
 @dataclass
@@ -78,11 +87,14 @@ class Buyer:
 
     async def ask(self, product: str, answers: Json) -> Quote:
         """Submit a quote."""
-        created = wanted(201, await self.http.post("/api/v1/quotes", json={"product": product, "answers": answers}))
-        return Quote(created["id"], created["access_token"], created)
+        answer = await self.http.post("/api/v1/quotes", json={"product": product, "answers": answers})
+        created = wanted(201, answer)
+        quote = Quote(created["id"], created["access_token"], created)
+        quote.hear(answer)
+        return quote
 
     async def quote(self, quote: Quote) -> Json:
-        return wanted(200, await self.http.get(f"/api/v1/quotes/{quote.id}", headers=quote.headers))
+        return wanted(200, quote.hear(await self.http.get(f"/api/v1/quotes/{quote.id}", headers=quote.headers)))
 
     async def completed(self, quote: Quote) -> Json:
         """The quote once every insurer has ended."""
@@ -128,7 +140,7 @@ class Buyer:
         self, quote: Quote, offer: Json, *, customer: Json = CUSTOMER, key: str | None = None
     ) -> httpx.Response:
         body = {"offer_id": offer["id"], "customer": customer, "consents": await self.consents_of(quote)}
-        return await self.http.post("/api/v1/orders", json=body, headers=keyed(quote.headers, key))
+        return quote.hear(await self.http.post("/api/v1/orders", json=body, headers=keyed(quote.headers, key)))
 
     async def consents_of(self, quote: Quote) -> list[Json]:
         product = quote.created.get("product") or (await self.quote(quote))["product"]
@@ -140,7 +152,8 @@ class Buyer:
         return self.consents[product]
 
     async def state(self, order: Order) -> Json:
-        return wanted(200, await self.http.get(f"/api/v1/orders/{order.id}", headers=order.headers))
+        answer = await self.http.get(f"/api/v1/orders/{order.id}", headers=order.headers)
+        return wanted(200, order.quote.hear(answer))
 
     async def reaches(self, order: Order, *statuses: str, within: float | None = None) -> Json:
         """The order once it is in one of the states."""
@@ -155,9 +168,10 @@ class Buyer:
         return payment
 
     async def ask_payment(self, order: Order, *, key: str | None = None) -> httpx.Response:
-        return await self.http.post(
+        answer = await self.http.post(
             f"/api/v1/orders/{order.id}/payment", json={"return_url": RETURN_URL}, headers=keyed(order.headers, key)
         )
+        return order.quote.hear(answer)
 
     async def press(self, payment: Json, action: str) -> httpx.Response:
         """Press ``pay`` or ``decline`` on the sandbox provider's page."""
@@ -166,11 +180,12 @@ class Buyer:
         return pressed
 
     async def consent_to_price(self, order: Order, premium: Json, *, key: str | None = None) -> httpx.Response:
-        return await self.http.post(
+        answer = await self.http.post(
             f"/api/v1/orders/{order.id}/price-consent",
             json={"premium": premium},
             headers=keyed(order.headers, key),
         )
+        return order.quote.hear(answer)
 
     async def buy(self, product: str, answers: Json, insurer: str) -> tuple[Order, Json]:
         """The whole way from a quote to an issued order."""

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import httpx
 
+from insuretech.kit.positions import HEADER
 from tests.system.answers import ANSWERS
 from tests.system.buyer import CUSTOMER, RETURN_URL, Json
 
@@ -57,6 +58,7 @@ class PersistentBuyer:
     patience: float = 60.0
     insurers_wait: float = 2.0
     order_wait: float = 25.0
+    position: str = ""
 
     async def buy(self, purchase: Purchase) -> None:
         """From the quote to wherever it leads; ``purchase`` is filled in as answers come."""
@@ -148,12 +150,14 @@ class PersistentBuyer:
         until = monotonic() + self.patience
         while monotonic() < until:
             try:
-                response = await self.http.request(method, path, json=body, data=form, headers=headers)
+                known = {**headers, HEADER: self.position}
+                response = await self.http.request(method, path, json=body, data=form, headers=known)
             except httpx.TransportError as error:
                 self.counts["answers lost"] += 1
                 self.history.note("lost", method=method, path=path, key=key_of(headers), error=type(error).__name__)
             else:
                 self.counts["answers"] += 1
+                self.position = response.headers.get(HEADER, self.position)
                 if method != "GET":
                     self.history.note(
                         "answered",

@@ -86,7 +86,11 @@ def _description() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="InsureTech marketplace",
         version=__version__,
-        description="Compare insurers' offers, buy a policy, keep the books. Errors are RFC 9457 documents.",
+        description=(
+            "Compare insurers' offers, buy a policy, keep the books. Errors are RFC 9457 documents. Whoever keeps the "
+            "last `Insuretech-Position` an answer gave and sends it with each request sees what they did, whichever "
+            "replica answers, and never anything in an earlier state than before."
+        ),
         path="/schema",
         render_plugins=[JsonRenderPlugin()],
     )

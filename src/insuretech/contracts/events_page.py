@@ -21,6 +21,9 @@ On Kafka a record's key is the aggregate's id, its value the JSON below, and its
 table of dead letters and, with `consumer` and `reason` as further headers, to `<service>.dead-letters.v1`. Topics are
 set by `src/insuretech/contracts/data/topics.yaml` and made by `insuretech topics apply`.
 
+A command's answer names its events in `Insuretech-Position`, as `<type>/<id>`; a read that brings the header along is
+answered when they have been handled, within bounds ([how](decisions/0014-outbox-to-kafka.md)).
+
 A field with a default may be added. Any other change is a new version under a new topic (`….v2`): a test compares the
 contracts with `src/insuretech/contracts/events.lock.json`, which `insuretech contracts lock` brings up to date.
 

@@ -52,7 +52,7 @@ class CatchingUp:
     async def with_position(self, header: str | None) -> bool:
         """Return when everything the header names has been handled, or False when that takes too long."""
         now = self._clock.now()
-        named = [one for one in positions_in(header) if one.type in self._consumers]
+        named = [one for one in positions_in(header) if one.version is None and one.type in self._consumers]
         positions = [one for one in named if is_fresh(one, now, _FRESH)]
         if not positions:
             return True
@@ -71,7 +71,7 @@ class CatchingUp:
         wanted = sum(len(self._consumers[one.type]) for one in positions)
         values: dict[str, Any] = {
             "consumers": sorted({consumer for one in positions for consumer in self._consumers[one.type]}),
-            "events": [one.event_id for one in positions],
+            "events": [one.id for one in positions],
         }
         async with self._database.reading() as connection:
             found = await self._handled.first(connection, values)

@@ -10,6 +10,8 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from insuretech.kit.positions import noted_if_done
+
 Connection = AsyncConnection
 """What a repository works on; named here so that reactions need not know the library."""
 
@@ -61,8 +63,9 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One request or message: commits on leaving, rolls back on any exception."""
-        async with self.engine.begin() as connection:
-            yield connection
+        with noted_if_done():
+            async with self.engine.begin() as connection:
+                yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

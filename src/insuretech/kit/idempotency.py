@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -179,6 +180,12 @@ def answered_row(scope: Scope, body: bytes, answer: StoredAnswer, now: datetime)
         "status": answer.status,
         "body": answer.body,
     }
+
+
+def key_was_used(error: sa.exc.IntegrityError) -> bool:
+    """Whether such a statement failed because its key is there already, and not for a reason of its own."""
+    cause = error.orig if isinstance(error.orig, asyncpg.PostgresError) else getattr(error.orig, "__cause__", None)
+    return isinstance(cause, asyncpg.UniqueViolationError) and cause.table_name == "idempotency_keys"
 
 
 def _of(scope: Scope) -> dict[str, str]:

@@ -99,17 +99,22 @@ class Outbox:
 
     async def publish(self, connection: AsyncConnection, events: Sequence[Event], occurred_at: datetime) -> None:
         """Store events in the caller's transaction, in order."""
-        if events:
-            await connection.execute(self._insert, [outbox_row(event, occurred_at) for event in events])
+        if not events:
+            return
+        rows = [outbox_row(event, occurred_at) for event in events]
+        await connection.execute(self._insert, rows)
+        for row in rows:
+            note_written(row["type"], row["id"])
 
 
 def outbox_row(event: Event, occurred_at: datetime) -> dict[str, Any]:
-    """An event as a row of an outbox, for those who write it within a statement of their own."""
-    event_id, kind = new_id(), event.type_name()
-    note_written(kind, event_id)
+    """An event as a row of an outbox, for those who write it within a statement of their own.
+
+    Once it is written it is for them to note its position.
+    """
     return {
-        "id": event_id,
-        "type": kind,
+        "id": new_id(),
+        "type": event.type_name(),
         "topic": event.topic,
         "key": event.key,
         "occurred_at": occurred_at,

@@ -1,11 +1,16 @@
-"""Reading what one has just written, where others must first have heard of it.
+"""Reading what one has just written, and never reading less than one has read before.
 
-A command's answer names the events it wrote in the header ``Insuretech-Position``, as ``<type>/<event id>, …``. A read
-that brings the header along is answered when the service asked has handled those of them that concern it, or after a
-bounded wait from what it knows. Positions say nothing to those who cannot read them, and a wrong one does no harm.
+An answer names in the header ``Insuretech-Position`` what its reader knows by now: the events that a command wrote, as
+``<type>/<event id>``, and the versions of what was shown, as ``<kind>/<id>@<version>``, after what the request itself
+brought along. So whoever sends the last such header with each request needs to keep nothing else. A read that brings it
+is answered when the service asked has handled those events that concern it, or after a bounded wait from what it knows,
+and never from a copy older than the versions named. Positions say nothing to those who cannot read them, and a wrong
+one does no harm.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -18,98 +23,141 @@ from insuretech.kit.ids import made_at
 
 HEADER = "Insuretech-Position"
 DESCRIPTION = (
-    "Positions that earlier answers gave in this header, joined with commas: the answer will have heard of those "
-    "changes, or was waited for as long as is worth while."
+    "The last value that an answer had in this header: this answer will then have heard of what its reader did and saw "
+    "before, or was waited for as long as is worth while, and shows nothing in an earlier state."
 )
 GIVEN_HEADERS = (
     ResponseHeader(
         name=HEADER,
-        description="Where this change stands in the log; bring it along to read it wherever others must hear of it.",
+        description=(
+            "What the reader of this answer knows by now, with what the request brought along. Keep the last value of "
+            "any answer and send it with each request: what was done shows wherever others must hear of it, and "
+            "nothing is shown in an earlier state than before."
+        ),
         documentation_only=True,
         required=False,
     ),
 )
 
-_MOST = 8
-"""Positions in one header; commands write fewer events."""
-_LATELY = timedelta(seconds=10)
-_SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+MOST = 16
+"""Positions in one header; who goes about more than so many things at once may see the first of them as they were."""
+_KIND = re.compile(r"[a-z0-9_.-]{1,60}")
+_NEWEST = 2**62
+_HEADER = HEADER.lower().encode()
 
 
 class Position(NamedTuple):
-    """An event that was written: its type and its id."""
+    """An event that was written, by its type and id; or with a version, a thing that was shown, by its kind and id."""
 
     type: str
-    event_id: UUID
+    id: UUID
+    version: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.type}/{self.event_id}"
+        return f"{self.type}/{self.id}" if self.version is None else f"{self.type}/{self.id}@{self.version}"
 
 
-_written: ContextVar[list[Position] | None] = ContextVar("written", default=None)
+_noted: ContextVar[list[Position] | None] = ContextVar("noted", default=None)
 
 
 def note_written(kind: str, event_id: UUID) -> None:
     """Remember an event for the answer to the request that is being carried out, if any."""
-    written = _written.get()
-    if written is not None:
-        written.append(Position(kind, event_id))
+    _note(Position(kind, event_id))
+
+
+def note_shown(kind: str, thing: UUID, version: int) -> None:
+    """Remember which version of a thing the answer to this request shows or makes."""
+    _note(Position(kind, thing, version))
+
+
+def _note(position: Position) -> None:
+    noted = _noted.get()
+    if noted is not None:
+        noted.append(position)
+
+
+@contextmanager
+def noted_if_done() -> Iterator[None]:
+    """What is noted within counts once this has ended well: a transaction that fails has written nothing."""
+    before = _noted.get()
+    if before is None:
+        yield
+        return
+    within: list[Position] = []
+    _noted.set(within)
+    try:
+        yield
+    finally:
+        _noted.set(before)
+    before += within
 
 
 def positions_in(header: str | None) -> list[Position]:
     """What a header names, the last of it; what cannot be read is left out."""
-    found = []
-    for part in (header or "").split(",")[-_MOST:]:
-        kind, _, text = part.strip().partition("/")
-        try:
-            found.append(Position(kind, UUID(text)))
-        except ValueError:
-            continue
-    return found
+    found = (_position(part.strip()) for part in (header or "").split(",")[-MOST:])
+    return [position for position in found if position is not None]
 
 
-def header_of(positions: Sequence[Position]) -> str:
-    """The header's value, of the last events of each type."""
-    newest = {position.type: position for position in positions}
-    return ", ".join(str(position) for position in list(newest.values())[-_MOST:])
+def _position(text: str) -> Position | None:
+    kind, _, rest = text.partition("/")
+    thing, at, version = rest.partition("@")
+    try:
+        position = Position(kind, UUID(thing), int(version) if at else None)
+    except ValueError:
+        return None
+    known = _KIND.fullmatch(kind) and 0 <= (position.version or 0) <= _NEWEST
+    return position if known else None
 
 
-def wrote_lately(header: str | None, service: str, now: datetime) -> bool:
-    """Whether a header names an event of this service from the last ten seconds: its reader wants no copy of then."""
-    return any(
-        position.type.startswith(f"{service}.") and is_fresh(position, now, _LATELY)
-        for position in positions_in(header)
-    )
+def header_of(positions: Iterable[Position]) -> str:
+    """The header's value: of each type of event the last, of each thing the newest version; the last ``MOST``."""
+    newest: dict[tuple[str, UUID | None], Position] = {}
+    for position in positions:
+        key = (position.type, None if position.version is None else position.id)
+        before = newest.pop(key, position)
+        newest[key] = position if position.version is None else max(before, position, key=lambda one: one.version or 0)
+    return ", ".join(str(position) for position in list(newest.values())[-MOST:])
+
+
+def version_in(header: str | None, kind: str, thing: UUID) -> int:
+    """The newest version of a thing that a header names; 0 when it names none."""
+    named = (one.version or 0 for one in positions_in(header) if (one.type, one.id) == (kind, thing))
+    return max(named, default=0)
 
 
 def is_fresh(position: Position, now: datetime, within: timedelta) -> bool:
     """Whether the event was written within a time of now; ids that are no UUIDv7 tell nothing and count as old."""
     try:
-        return abs(now - made_at(position.event_id)) < within
+        return abs(now - made_at(position.id)) < within
     except OverflowError:
         return False
 
 
 class Positions:
-    """ASGI middleware: adds the header to the answers of commands that wrote events."""
+    """ASGI middleware: adds the header to answers that have something to name."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("method", "GET") in _SAFE:
-            await self._app(scope, receive, send)
-            return
-        written: list[Position] = []
+        noted: list[Position] = []
 
         async def with_positions(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] < 400 and written:
-                value = header_of(written).encode("ascii")
-                message["headers"] = [*message["headers"], (HEADER.lower().encode(), value)]
+            if message["type"] == "http.response.start" and message["status"] < 400 and noted:
+                value = header_of([*_brought(scope), *noted]).encode("ascii")
+                message["headers"] = [*message["headers"], (_HEADER, value)]
             await send(message)
 
-        token = _written.set(written)
+        token = _noted.set(noted)
         try:
             await self._app(scope, receive, with_positions)
         finally:
-            _written.reset(token)
+            _noted.reset(token)
+
+
+def _brought(scope: Scope) -> Sequence[Position]:
+    """What a request says that its sender knows."""
+    for name, value in scope.get("headers", ()):
+        if name == _HEADER:
+            return positions_in(value.decode("latin-1"))
+    return ()

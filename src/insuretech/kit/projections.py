@@ -138,15 +138,27 @@ class Projection:
             found = await self._hot.get(self._key(name, self._generations.active))
         except HotAway:
             READS.labels(self.name, "away").inc()
-            return await self._loaded(name)
+            return await self._loaded(name, at_least)
         if found is not None and found.version >= at_least:
             READS.labels(self.name, "hot").inc()
             return found
         READS.labels(self.name, "source").inc()
+        return await self._loaded(name, at_least)
+
+    async def renewed(self, name: str) -> Entry | None:
+        """The entry as its source says now."""
+        READS.labels(self.name, "source").inc()
         return await self._loaded(name)
 
-    async def _loaded(self, name: str) -> Entry | None:
-        """From the source: one load at a time for a name, whoever wants it, and few loads at once."""
+    async def _loaded(self, name: str, at_least: int = 0) -> Entry | None:
+        """From the source. A load that others had begun may be older than what this caller has seen: then one more."""
+        entry = await self._load_shared(name)
+        if at_least > (0 if entry is None else entry.version):
+            entry = await self._load_shared(name)
+        return entry
+
+    async def _load_shared(self, name: str) -> Entry | None:
+        """One load at a time for a name, whoever wants it, and few loads at once."""
         task = self._loading.get(name)
         if task is None:
             task = self._loading[name] = asyncio.create_task(self._load(name))

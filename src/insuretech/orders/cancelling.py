@@ -52,9 +52,9 @@ async def confirm_cancellation(desk: Desk, request: Request, order_id: UUID, pre
     now = desk.clock.now()
     async with desk.transaction() as store:
         before = await store.begin_request(request.scope, request.body, now, locked_for=LOCKED_FOR)
+        purchase = await own_purchase(store, order_id, request.actor)
         if before is not None:
             return before
-        purchase = await own_purchase(store, order_id, request.actor)
         preview = await store.cancellation(preview_id, order_id)
         if preview is None:
             raise NotFound

@@ -25,13 +25,14 @@ from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.idempotency import LOCKED_FOR, Scope, StoredAnswer
 from insuretech.kit.ids import new_id
 from insuretech.kit.live import LiveHub
+from insuretech.kit.positions import note_shown
 from insuretech.kit.problems import FieldError, NotFound, Problem
 from insuretech.orders.calls import opening_of
 from insuretech.orders.domain import buying, problems
 from insuretech.orders.domain.customer import Customer, policyholder
 from insuretech.orders.domain.lifecycle import OrderStatus, PaymentStatus
 from insuretech.orders.domain.outcomes import payment_not_opened, payment_seen
-from insuretech.orders.domain.purchase import AcceptedConsent, Change, Payment, Purchase
+from insuretech.orders.domain.purchase import AcceptedConsent, Change, Payment, Purchase, changed
 from insuretech.orders.domain.steps import scheduled
 from insuretech.orders.policyholders import PolicyholderVault
 from insuretech.orders.ports import OfferSource, PaymentProvider, Placing, Store, Transaction
@@ -116,11 +117,18 @@ async def place_order(
     except Problem:
         async with desk.statements() as store:
             before = await store.answer(request.scope, request.body)
-        if before is None:
-            raise
+            if before is None:
+                raise
+            await own_purchase(store, msgspec.json.decode(before.body, type=_Placed).id, request.actor)
         return before
     desk.wake()
     return answer
+
+
+class _Placed(msgspec.Struct):
+    """What of a stored answer says which order it was."""
+
+    id: UUID
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,7 @@ async def _place(desk: Desk, request: Request, wish: _Wish) -> StoredAnswer:
         )
         if not await store.place(placing, now):
             raise problems.OfferTaken(await store.live_order_of(wish.offer_id))
+    note_revision(placing.purchase)
     return placing.answer
 
 
@@ -207,9 +216,9 @@ async def agree_to_price(desk: Desk, request: Request, order_id: UUID, premium: 
     now = desk.clock.now()
     async with desk.transaction() as store:
         before = await store.begin_request(request.scope, request.body, now, locked_for=LOCKED_FOR)
+        purchase = await own_purchase(store, order_id, request.actor)
         if before is not None:
             return before
-        purchase = await own_purchase(store, order_id, request.actor)
         after = await stored(store, purchase, buying.agree_to_price(purchase, premium, now), now)
         answer = StoredAnswer(200, msgspec.json.encode(desk.views.order(after, now)))
         await store.finish_request(request.scope, answer)
@@ -218,18 +227,29 @@ async def agree_to_price(desk: Desk, request: Request, order_id: UUID, premium: 
 
 
 async def own_purchase(store: Store, order_id: UUID, actor: str) -> Purchase:
-    """The actor's order, locked; raises ``NotFound``."""
+    """The actor's order, locked; raises ``NotFound``.
+
+    The answer will name how it stands, also one that is given again and may be older: nobody shall be shown less.
+    """
     purchase = await store.purchase(order_id, actor)
     if purchase is None:
         raise NotFound
+    note_revision(purchase)
     return purchase
 
 
+def note_revision(purchase: Purchase) -> None:
+    """The answer to this request will name how this purchase stands."""
+    note_shown(CHANNEL, purchase.order.id, purchase.revision)
+
+
 async def stored(store: Store, before: Purchase, change: Change, now: datetime) -> Purchase:
-    """Store a change with its next moment and its events."""
+    """Store a change with its next moment and its events; the purchase in its new version."""
     after = scheduled(change, now)
     await store.save(before, after)
     await store.publish(change.events, now)
+    after = changed(after, order=changed(after.order, version=before.order.version + 1))
+    note_revision(after)
     return after
 
 
@@ -288,9 +308,9 @@ async def _begin_payment(
     now = desk.clock.now()
     async with desk.transaction() as store:
         before = await store.begin_request(request.scope, request.body, now, locked_for=_PAYMENT_LOCK)
+        purchase = await own_purchase(store, order_id, request.actor)
         if before is not None:
             return before
-        purchase = await own_purchase(store, order_id, request.actor)
         opening = buying.open_payment(purchase, new_id(), method, return_url, now)
         payment = opening.payable
         if payment is not None and payment.confirmation_url is not None:

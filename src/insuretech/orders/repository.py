@@ -15,8 +15,9 @@ from insuretech.contracts.money import Money
 from insuretech.contracts.payments import Notification
 from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Event
-from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer, answered_row
+from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer, answered_row, key_was_used
 from insuretech.kit.messaging import Outbox, outbox_row
+from insuretech.kit.positions import note_written
 from insuretech.orders.domain.lifecycle import CancellationStatus, OrderStatus
 from insuretech.orders.domain.purchase import Cancellation, Purchase
 from insuretech.orders.domain.steps import ASKS_INSURER
@@ -153,13 +154,19 @@ class OrderStore:
     async def place(self, placing: Placing, now: datetime) -> bool:
         row = order_row(placing.purchase.order)
         values = bound({**row, "key_id": placing.person.key_id, "sealed": placing.person.sealed})
-        values.update((f"event_{name}", value) for name, value in outbox_row(placing.event, now).items())
+        event = outbox_row(placing.event, now)
+        values.update((f"event_{name}", value) for name, value in event.items())
         key = answered_row(placing.scope, placing.body, placing.answer, now)
         values.update((f"key_{name}", value) for name, value in key.items())
         try:
-            return await PLACE.first(self._connection, values) is not None
-        except sa.exc.IntegrityError:
+            placed = await PLACE.first(self._connection, values) is not None
+        except sa.exc.IntegrityError as error:
+            if not key_was_used(error):
+                raise
             return False
+        if placed:
+            note_written(event["type"], event["id"])
+        return placed
 
     async def live_order_of(self, offer_id: UUID) -> UUID | None:
         statement = sa.select(orders.c.id).where(orders.c.offer_id == offer_id, LIVE_ORDER)

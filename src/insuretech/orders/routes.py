@@ -24,7 +24,14 @@ from insuretech.kit.problems import BadRequest, NotFound, responses
 from insuretech.kit.web import ReadyAnswer, bearer_token, stored_json
 from insuretech.orders import queries
 from insuretech.orders.cancelling import confirm_cancellation, preview_cancellation
-from insuretech.orders.commands import Desk, agree_to_price, hear_of_payment, open_payment, place_order
+from insuretech.orders.commands import (
+    Desk,
+    agree_to_price,
+    hear_of_payment,
+    note_revision,
+    open_payment,
+    place_order,
+)
 from insuretech.orders.commands import Request as Repeatable
 from insuretech.orders.domain.customer import Customer
 from insuretech.orders.domain.problems import ReturnUrlInvalid
@@ -122,6 +129,7 @@ async def place(
     summary="An order, its payment and its policy",
     description=f"`explanation` says in words what happened and what becomes of the money. {_TOKEN}",
     tags=["orders"],
+    response_headers=GIVEN_HEADERS,
     responses={
         200: ResponseSpec(OrderView, description="The order", generate_examples=False),
         **responses(404),
@@ -146,6 +154,7 @@ async def show(
     summary="The orders of a token, newest first",
     description=f"`next_cursor` of one page is `cursor` of the next; null when there is none. {_TOKEN}",
     tags=["orders"],
+    response_headers=GIVEN_HEADERS,
     responses=responses(404),
 )
 async def show_all(
@@ -158,6 +167,8 @@ async def show_all(
 ) -> Response[OrderPage]:
     """Show a token's orders."""
     found, following = await queries.own_orders(database, _owner(request), cursor=cursor, limit=limit)
+    for purchase in reversed(found):  # what does not fit is the oldest
+        note_revision(purchase)
     now = clock.now()
     page = OrderPage(items=[views.order(purchase, now) for purchase in found], next_cursor=following)
     return Response(page, headers=_NO_STORE)
@@ -248,6 +259,7 @@ async def cancel(
     summary="A policy",
     description=_TOKEN,
     tags=["policies"],
+    response_headers=GIVEN_HEADERS,
     responses=responses(404),
 )
 async def show_policy(
@@ -261,6 +273,7 @@ async def show_policy(
     found = await queries.own_policy(database, _owner(request), number)
     if found is None or found.policy is None:
         raise NotFound
+    note_revision(found)
     return Response(views.policy(found.policy, clock.now()), headers=_NO_STORE)
 
 

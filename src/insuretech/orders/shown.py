@@ -15,7 +15,7 @@ import msgspec
 from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.db import Database
 from insuretech.kit.hot import Entry, HotStore
-from insuretech.kit.positions import wrote_lately
+from insuretech.kit.positions import note_shown, version_in
 from insuretech.kit.projections import Projection
 from insuretech.orders import queries
 from insuretech.orders.domain.purchase import Purchase
@@ -49,26 +49,24 @@ class ShownOrders:
     async def view(self, owner: str, order_id: UUID, position: str | None = None) -> bytes | None:
         """The order for its owner, as JSON; None for everybody else.
 
-        Who brings the position of a change of just now is told what the database says: hot storage may have been away
-        for a moment.
+        Never older than what a position names of it: hot storage may have been away for a moment.
         """
         name = str(order_id)
-        if position is not None and wrote_lately(position, "orders", self._clock.now()):
-            entry = (await self._source.load([name])).get(name)
-        else:
-            entry = await self.projection.read(name)
+        entry = await self.projection.read(name, version_in(position, self.projection.name, order_id))
         if entry is None:
             return None
         shown = _decoder.decode(entry.value)
         if shown.owner == owner and shown.day != self._today():
-            entry = await self.projection.read(name, entry.version + 1)  # from the source
-            shown = shown if entry is None else _decoder.decode(entry.value)
-        return shown.view if shown.owner == owner else None
+            entry = await self.projection.renewed(name) or entry
+            shown = _decoder.decode(entry.value)
+        if shown.owner != owner:
+            return None
+        note_shown(self.projection.name, order_id, entry.version)
+        return shown.view
 
     def changed(self, purchase: Purchase) -> None:
-        """A purchase was stored, as a version after the one it was read with."""
-        version = purchase.order.version + 1
-        self.projection.put_soon({str(purchase.order.id): self._source.entry(purchase, version)})
+        """A purchase was stored."""
+        self.projection.put_soon({str(purchase.order.id): self._source.entry(purchase)})
 
     async def follow(self, order_id: UUID) -> None:
         """An order has changed; its buyer, who is about to be answered, shall see so from now on."""
@@ -94,20 +92,18 @@ class _Source:
         self._views = views
         self._clock = clock
 
-    def entry(self, purchase: Purchase, version: int) -> Entry:
-        """A document comes without a new version of its order, and never goes."""
+    def entry(self, purchase: Purchase) -> Entry:
         now = self._clock.now()
-        printed = purchase.policy is not None and purchase.policy.document_id is not None
         shown = Shown(
             owner=purchase.order.owner,
             day=legal_date(now).isoformat(),
             view=msgspec.json.encode(self._views.order(purchase, now)),
         )
-        return Entry(2 * version + printed, msgspec.msgpack.encode(shown))
+        return Entry(purchase.revision, msgspec.msgpack.encode(shown))
 
     async def load(self, names: Collection[str]) -> Mapping[str, Entry]:
         found = await queries.orders_by_id(self._database, [UUID(name) for name in names])
-        return {str(one.order.id): self.entry(one, one.order.version) for one in found}
+        return {str(one.order.id): self.entry(one) for one in found}
 
     async def changed(self, since: datetime) -> Mapping[str, int]:
         found = await queries.changed_since(self._database, since)

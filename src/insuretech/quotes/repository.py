@@ -15,9 +15,10 @@ from insuretech.contracts.money import Money
 from insuretech.contracts.products import ProductDefinition
 from insuretech.kit.db import Connection, Database
 from insuretech.kit.events import Event
-from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer, answered_row
+from insuretech.kit.idempotency import IdempotencyKeys, Scope, StoredAnswer, answered_row, key_was_used
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.messaging import Outbox, outbox_row
+from insuretech.kit.positions import note_written
 from insuretech.quotes.domain import Limits, LineStatus, Offer, OfferStatus, QuoteStatus
 from insuretech.quotes.ports import (
     AllEnded,
@@ -98,13 +99,16 @@ class QuoteStore:
         values = _added_values(quote, new_lines, claimed_by)
         if answered is None:
             await ADD_QUOTE.all(self._connection, values)
-            return True
-        key = answered_row(answered.scope, answered.body, answered.answer, quote.created_at)
-        values.update((f"idempotency_keys_{name}", value) for name, value in key.items())
-        try:
-            await ADD_QUOTE_ANSWERED.all(self._connection, values)
-        except sa.exc.IntegrityError:
-            return False
+        else:
+            key = answered_row(answered.scope, answered.body, answered.answer, quote.created_at)
+            values.update((f"idempotency_keys_{name}", value) for name, value in key.items())
+            try:
+                await ADD_QUOTE_ANSWERED.all(self._connection, values)
+            except sa.exc.IntegrityError as error:
+                if not key_was_used(error):
+                    raise
+                return False
+        note_written(values["outbox_type"], values["outbox_id"])
         return True
 
     async def mark(

@@ -1,6 +1,6 @@
-"""What a visitor has just done shows on their next page, whichever replica answers it.
+"""What a visitor has done or seen shows on their next page, whichever replica answers it, and never as it was before.
 
-The API names the position of each change (``kit.positions``). The browser keeps it for half a minute in the cookie
+The API's answers name what their reader knows (``kit.positions``). The browser keeps it for an hour in the cookie
 ``position``, and what is read for this visitor meanwhile brings it along.
 """
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from litestar.datastructures import Cookie
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-_AGE = 30  # seconds
+from insuretech.kit.positions import header_of, positions_in
+
+_AGE = 3600  # seconds since the last page that read anything of the visitor's own
 _NAME = "position"
-_READABLE = re.compile(r"[a-z0-9._/|-]{1,900}")
+_READABLE = re.compile(r"[a-z0-9._/@|-]{1,1800}")
 """A cookie holds no commas: positions are parted by ``|`` in it."""
 
 
@@ -22,6 +24,10 @@ class _Carried:
     header: str
     heard: list[str] = field(default_factory=list)
 
+    def all(self) -> str:
+        """What the browser kept and the answers since have named, the newest of each."""
+        return header_of(position for header in (self.header, *self.heard) for position in positions_in(header))
+
 
 _carried: ContextVar[_Carried | None] = ContextVar("carried", default=None)
 
@@ -29,7 +35,7 @@ _carried: ContextVar[_Carried | None] = ContextVar("carried", default=None)
 def carried_header() -> str:
     """The header to bring along with what is read for the visitor being served; empty when there is nothing to say."""
     carried = _carried.get()
-    return ", ".join([carried.header, *carried.heard]).strip(", ") if carried else ""
+    return carried.all() if carried else ""
 
 
 def hear(header: str | None) -> None:
@@ -51,7 +57,7 @@ class CarriedPositions:
 
         async def with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start" and carried.heard:
-                value = "|".join(", ".join(carried.heard).split(", "))
+                value = carried.all().replace(", ", "|")
                 cookie = Cookie(
                     _NAME, value=value, max_age=_AGE, path="/", httponly=True, samesite="lax", secure=self._secure
                 )

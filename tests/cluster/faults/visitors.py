@@ -1,7 +1,7 @@
 """People: they search, follow offers live, buy, pay, fetch the policy, sometimes end it.
 
-They use the public HTTP API and what they were told by it, repeat under the same key what got no answer, and note every
-single attempt.
+They use the public HTTP API and what they were told by it, repeat under the same key what got no answer, bring along
+the last position they were given, and note every single attempt.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from uuid import UUID
 
 import aiohttp
 
+from insuretech.kit.positions import HEADER
 from tests.cluster.faults.history import Belief, Call, History
 from tests.system.answers import ANSWERS
 from tests.system.buyer import CUSTOMER, RETURN_URL
@@ -66,6 +67,7 @@ class Visitor:
     street: Street
     chance: random.Random
     token: str = ""
+    position: str = ""
 
     # ------------------------------------------------------------ errands
 
@@ -195,7 +197,7 @@ class Visitor:
             await asyncio.sleep(0.3 + 0.7 * self.chance.random())
 
     def _stream(self, quote_id: str, last: int) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": "text/event-stream"}
+        headers = {**self._known(), "Accept": "text/event-stream"}
         if last:
             headers["Last-Event-ID"] = str(last)
         return self.street.http.get(
@@ -221,7 +223,7 @@ class Visitor:
         ``about`` is known before the answer and noted with every attempt, ``told`` picks what the answer adds.
         """
         key = str(UUID(int=self.chance.getrandbits(128), version=4)) if keyed else ""
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = self._known()
         if key:
             headers["Idempotency-Key"] = key
         address = path if path.startswith("http") else f"{self.street.base}{path}"
@@ -234,6 +236,7 @@ class Visitor:
                     method, address, json=body, data=form, headers=headers, timeout=_ATTEMPT, allow_redirects=False
                 ) as response:
                     answer = Answer(response.status, await response.read())
+                    self.position = response.headers.get(HEADER, self.position)
                     again_after = float(response.headers.get("Retry-After", 0))
             except (aiohttp.ClientError, TimeoutError, OSError) as failure:
                 self._note(began, operation, writes, "unknown", key=key, told=about, error=type(failure).__name__)
@@ -255,6 +258,11 @@ class Visitor:
                     return answer
             await asyncio.sleep(again_after + 0.3 + 0.7 * self.chance.random())
         raise GaveUp(f"{operation} got no answer for {self.street.patience:g} s")
+
+    def _known(self) -> dict[str, str]:
+        """What every request says of its sender: their token and what they know."""
+        token = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return {**token, HEADER: self.position} if self.position else token
 
     def _note(
         self,

@@ -18,6 +18,7 @@ from insuretech.contracts.events import (
 )
 from insuretech.contracts.insurers import Declined, InsurerUnavailable
 from insuretech.kit.ids import new_id
+from insuretech.kit.positions import HEADER
 from insuretech.quotes.tables import lines, offers, quotes
 from tests.service.quotes.conftest import MakeWorld
 from tests.service.quotes.world import World, today_answers
@@ -147,6 +148,8 @@ async def test_a_repeated_request_gets_the_first_answer_again(world: World) -> N
     first, again = [await world.submit(answers, key="k1") for _ in range(2)]
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
+    assert HEADER in first.headers
+    assert HEADER not in again.headers, "whoever brought it along would wait for an event that was never written"
     other = await world.submit(today_answers(plate="В321ОР77"), key="k1")
     assert other.status_code == 422
     assert other.json()["type"].endswith("/idempotency-key-reused")

@@ -75,4 +75,4 @@ async def test_a_new_quote_tells_its_position(make_world: MakeWorld) -> None:
     answer = await world.submit()
     position, *_ = positions_in(answer.headers[HEADER])
     assert position.type == QuoteSubmitted.type_name()
-    assert position.event_id in [row.id for row in await world.rows(sa.select(messaging.outbox.c.id))]
+    assert position.id in [row.id for row in await world.rows(sa.select(messaging.outbox.c.id))]

@@ -367,3 +367,23 @@ async def test_requests_are_remembered_with_their_answer(store: Transaction) -> 
         assert await transaction.answer(scope, b"body") == StoredAnswer(201, b"answer")
         with pytest.raises(IdempotencyKeyReused):
             await transaction.answer(scope, b"other")
+
+
+@pytest.mark.parametrize("opened", [transactions, statements])
+async def test_only_its_own_constraint_says_that_a_key_was_used(
+    database: Callable[[str], Database], opened: Callable[[Database, ProductCache], Transaction]
+) -> None:
+    """A fault of ours would be told the buyer as a request that is being carried out, which they repeat for ever."""
+    scope = Scope(client="anonymous", route="POST /api/v1/quotes", key="k")
+    new = quote()
+    answered = Answered(scope=scope, body=b"body", answer=StoredAnswer(201, b"answer"))
+    store = opened(database("quotes"), ProductCache())
+    with pytest.raises(sa.exc.IntegrityError):
+        async with store() as connected:
+            await connected.add_quote(new, [line(new, "one"), line(new, "one")], None, answered)
+    async with store() as connected:
+        assert await connected.answer(scope, b"body") is None
+        assert await connected.add_quote(new, [line(new, "one")], None, answered)
+    async with store() as connected:
+        other = quote()
+        assert not await connected.add_quote(other, [line(other, "one")], None, answered)

@@ -97,6 +97,21 @@ async def test_a_read_that_must_not_be_older_goes_to_the_source() -> None:
     assert await rows.read("a", at_least=2) == newest
 
 
+async def test_a_load_that_was_begun_before_is_not_enough_for_who_has_seen_more() -> None:
+    """Redis is away, a slow load is under way, the buyer pays, looks, and is shown the order as that load found it."""
+    ledger, hot = Ledger(), Failing()
+    ledger.change("a")
+    ledger.takes = 0.02
+    hot.away = True
+    rows = projection(hot, ledger)
+    others = asyncio.create_task(rows.read("a"))
+    await asyncio.sleep(0.005)
+    newest = ledger.change("a")
+    assert await rows.read("a", at_least=newest.version) == newest
+    assert await others == Entry(1, b"a0\n")
+    assert await rows.read("a", at_least=99) == newest, "what is not there cannot be shown"
+
+
 async def test_without_hot_storage_a_crowd_costs_one_load_for_each_name() -> None:
     """When Redis dies at noon, the database would die of all the readers it had been spared."""
     ledger, hot = Ledger(), Failing()

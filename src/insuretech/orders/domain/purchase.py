@@ -179,6 +179,15 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     cancellation: Cancellation | None = None
 
     @property
+    def revision(self) -> int:
+        """Grows with all that its buyer can see: a document comes without a new version of its order, and never goes.
+
+        Of two pictures of a purchase the one with the greater revision is the later.
+        """
+        printed = self.policy is not None and self.policy.document_id is not None
+        return 2 * self.order.version + printed
+
+    @property
     def backed(self) -> bool:
         return self.payment is not None and self.payment.status in BACKED
 
