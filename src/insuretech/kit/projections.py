@@ -2,7 +2,8 @@
 
 Three ways lead from the source into the projection, and a newer version always wins, so that their order is of no
 matter: whoever changes something puts it right after the commit; whoever finds nothing puts what it read instead; and
-the sweep puts what both missed, because a process died, Redis was away or lost what it had confirmed.
+the sweep puts what both missed, because a process died, Redis was away or lost what it had confirmed. What must not be
+shown as it was is announced before the commit, too.
 """
 
 import asyncio
@@ -30,6 +31,9 @@ SETTLING = 2.0
 """Seconds after which every process knows of a new generation: twice as long as one believes what it knows."""
 OVERLAP = timedelta(seconds=30)
 """How far a sweep looks back beyond the last one: longer than a transaction, and than a failover may lose."""
+COMING = 10.0
+"""Seconds for which an announced version is waited for: longer than any commit takes."""
+_COMING = b""
 _BATCH = 200
 _LOADS = 4
 """Reads of the source at once, as others need its connections, too."""
@@ -139,7 +143,7 @@ class Projection:
         except HotAway:
             READS.labels(self.name, "away").inc()
             return await self._loaded(name, at_least)
-        if found is not None and found.version >= at_least:
+        if found is not None and found.value != _COMING and found.version >= at_least:
             READS.labels(self.name, "hot").inc()
             return found
         READS.labels(self.name, "source").inc()
@@ -173,6 +177,17 @@ class Projection:
         return entry
 
     # ------------------------------------------------------------ following changes
+
+    async def announce(self, name: str, version: int) -> None:
+        """Say before a commit that it will make this version: until that is put, readers ask the source.
+
+        So nobody is shown the time before for long when we die between the commit and the put. Where nothing comes of
+        the announcement, it ends by itself. While Redis is away nothing is announced, which the sweep makes good.
+        """
+        with contextlib.suppress(HotAway):
+            await self._know_generations()
+            for generation in self._generations.all():
+                await self._hot.put(self._key(name, generation), Entry(version, _COMING), COMING)
 
     async def put(self, entries: Mapping[str, Entry]) -> bool:
         """Put what was changed; False when Redis is away, which the sweep makes good."""
@@ -427,7 +442,8 @@ class Projection:
             yield some
 
     async def _differences(self, generation: int, names: Sequence[str]) -> dict[str, Difference]:
-        held = await self._hot.get_many([self._key(name, generation) for name in names])
+        found_there = await self._hot.get_many([self._key(name, generation) for name in names])
+        held = [None if entry is None or entry.value == _COMING else entry for entry in found_there]
         should = await self._source.load(names)
         found = {}
         for name, entry in zip(names, held, strict=True):

@@ -64,7 +64,6 @@ def build(
     settings, clock = platform.settings, platform.clock
     database = platform.database("orders")
     terms_known = TermsCache()
-    transaction = transactions(database, terms_known)
     vault = PolicyholderVault(platform.keyring)
     views = Views(insurers, settings.base_url)
     provider = payments or yookassa(platform)
@@ -73,13 +72,14 @@ def build(
         return vault.open(order_id, await queries.sealed_policyholder(database, order_id))
 
     shown = ShownOrders(platform.hot, database, views, clock)
+    transaction = transactions(database, terms_known, shown.about_to_change)
     platform.live.understand(CHANNEL, lambda _: None)
 
     def told(purchase: Purchase) -> None:
         platform.live.publish(channel_of(purchase.order.id), purchase.order.status, b"")
         shown.changed(purchase)
 
-    each = statements(database, terms_known)
+    each = statements(database, terms_known, shown.about_to_change)
     saga = Saga(
         transaction,
         each,

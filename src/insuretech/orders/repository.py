@@ -1,6 +1,6 @@
 """Everything orders write, in SQL. Orders change by version; work is claimed with SKIP LOCKED under a lease."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,6 +66,10 @@ REPEATED_WITHIN = timedelta(seconds=1)
 NOTIFICATIONS_KEPT_FOR = timedelta(days=90)
 
 
+Announce = Callable[[Purchase], Awaitable[None]]
+"""Hears of a purchase, as it is, before it is stored in its next version."""
+
+
 class TermsCache:
     """Terms read before, by version and moment of publication, under which their content never changes."""
 
@@ -84,11 +88,12 @@ class TermsCache:
 
 
 class OrderStore:
-    """The store over one connection, in the transaction of its caller."""
+    """The store over one connection, in the transaction of its caller; ``announce`` hears before a purchase is saved."""
 
-    def __init__(self, connection: Connection, terms_known: TermsCache) -> None:
+    def __init__(self, connection: Connection, terms_known: TermsCache, announce: Announce | None = None) -> None:
         self._connection = connection
         self._terms = terms_known
+        self._announce = announce
 
     # ------------------------------------------------------------ requests that may be repeated
 
@@ -185,6 +190,8 @@ class OrderStore:
         return None if found is None else OrderStatus(found)
 
     async def save(self, before: Purchase, after: Purchase) -> None:
+        if self._announce is not None:
+            await self._announce(before)
         row = {**order_row(after.order), "version": before.order.version}
         values = {f"_{name}": row[name] for name in ("id", "version", *CHANGING)}
         if await SAVE_ORDER.first(self._connection, values) is None:
@@ -296,24 +303,28 @@ def _offer_row(offer: OfferReceived) -> dict[str, Any]:
     }
 
 
-def transactions(database: Database, terms_known: TermsCache) -> Callable[[], AbstractAsyncContextManager[Store]]:
+def transactions(
+    database: Database, terms_known: TermsCache, announce: Announce | None = None
+) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """Opens transactions of this database as stores."""
 
     @asynccontextmanager
     async def transaction() -> AsyncIterator[Store]:
         async with database.transaction() as connection:
-            yield OrderStore(connection, terms_known)
+            yield OrderStore(connection, terms_known, announce)
 
     return transaction
 
 
-def statements(database: Database, terms_known: TermsCache) -> Callable[[], AbstractAsyncContextManager[Store]]:
+def statements(
+    database: Database, terms_known: TermsCache, announce: Announce | None = None
+) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """Opens connections of this database as stores on which every statement is a transaction of its own."""
 
     @asynccontextmanager
     async def connected() -> AsyncIterator[Store]:
         async with database.reading() as connection:
-            yield OrderStore(connection, terms_known)
+            yield OrderStore(connection, terms_known, announce)
 
     return connected
 

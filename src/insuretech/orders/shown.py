@@ -18,7 +18,7 @@ from insuretech.kit.hot import Entry, HotStore
 from insuretech.kit.positions import note_shown, version_in
 from insuretech.kit.projections import Projection
 from insuretech.orders import queries
-from insuretech.orders.domain.purchase import Purchase
+from insuretech.orders.domain.purchase import Purchase, changed
 from insuretech.orders.views import Views
 
 KEPT_FOR = 6 * 3600.0
@@ -63,6 +63,11 @@ class ShownOrders:
             return None
         note_shown(self.projection.name, order_id, entry.version)
         return shown.view
+
+    async def about_to_change(self, purchase: Purchase) -> None:
+        """A purchase, as it is, will be stored in its next version."""
+        coming = changed(purchase, order=changed(purchase.order, version=purchase.order.version + 1))
+        await self.projection.announce(str(purchase.order.id), coming.revision)
 
     def changed(self, purchase: Purchase) -> None:
         """A purchase was stored."""

@@ -52,6 +52,10 @@ async def missed(world: World, status: str) -> None:
         await connection.execute(sa.update(orders).values(status=status, version=orders.c.version + 1))
 
 
+async def _died(_: object) -> None:
+    """What a process does that is not there any more."""
+
+
 async def test_what_a_list_has_shown_is_not_taken_back_by_the_order(world: World) -> None:
     """Otherwise a buyer sees the order paid, opens it, sees it unpaid and pays again."""
     _, address = await placed(world)
@@ -106,6 +110,28 @@ async def test_a_repeated_answer_names_how_the_order_stands_now(world: World) ->
     assert again.content == first.content
     (position,) = positions_in(again.headers[HEADER])
     assert position.version == 8
+
+
+@pytest.mark.parametrize("step", ["consent", "price", "issue"])
+async def test_also_who_brings_nothing_sees_a_change_whose_process_died_after_its_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Otherwise a buyer who has just agreed, paid or been insured is shown the order before it, for seconds."""
+    order_id = await world.paid() if step == "issue" else (await placed(world))[1].rpartition("/")[2]
+    address = f"{ORDERS}/{order_id}"
+    before = await Reader(world).status(address)
+    if step == "consent":
+        await missed(world, "price_changed")
+        before = (await Reader(world).get(ORDERS)).json()["items"][0]["status"]
+    with monkeypatch.context() as dying:  # nothing that comes after a commit comes
+        dying.setattr(world.orders.service.hot[0], "_put", _died)
+        if step == "consent":
+            premium = (await Reader(world).get(ORDERS)).json()["items"][0]["premium"]
+            assert (await world.post(f"{address}/price-consent", {"premium": premium})).status_code == 200
+        else:
+            await world.work()
+    assert await Reader(world).status(address) == (await Reader(world).get(ORDERS)).json()["items"][0]["status"]
+    assert await Reader(world).status(address) != before
 
 
 @pytest.mark.parametrize("position", ["", "nonsense", f"{KIND}/x@9", "orders.order.v1.placed/0@1"])

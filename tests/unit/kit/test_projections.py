@@ -112,6 +112,46 @@ async def test_a_load_that_was_begun_before_is_not_enough_for_who_has_seen_more(
     assert await rows.read("a", at_least=99) == newest, "what is not there cannot be shown"
 
 
+async def test_what_was_announced_is_read_from_the_source_until_it_comes() -> None:
+    """A process dies between its commit and its projection, and for seconds a buyer's order is as it was before."""
+    ledger, hot = Ledger(), MemoryHot()
+    rows = projection(hot, ledger)
+    await rows.put({"a": ledger.change("a")})
+    await rows.announce("a", 2)
+    assert await rows.read("a") == Entry(1, b"a0\n"), "not committed yet; this load must not bring the old one back"
+    await rows.settled()
+    newest = ledger.change("a")  # and the process dies
+    assert (await rows.check(patience=0)).differences == []
+    assert await rows.read("a") == newest
+    await rows.settled()
+    ledger.loads.clear()
+    assert await rows.read("a") == newest
+    assert ledger.loads == [], "from hot storage again"
+    assert (await rows.check(patience=0)).differences == []
+
+
+async def test_an_announcement_without_a_change_ends_by_itself() -> None:
+    """A change that was taken back would send every reader to the database from then on."""
+    now = 0.0
+    ledger, hot = Ledger(), MemoryHot(clock=lambda: now)
+    rows = projection(hot, ledger)
+    await rows.put({"a": ledger.change("a")})
+    await rows.announce("a", 2)
+    now = projections.COMING + 1
+    assert await rows.read("a") == ledger.entry("a")
+    await rows.settled()
+    ledger.loads.clear()
+    assert await rows.read("a") == ledger.entry("a")
+    assert ledger.loads == []
+
+
+async def test_changes_are_stored_while_nothing_can_be_announced() -> None:
+    """Redis away would stop all payments."""
+    hot = Failing()
+    hot.away = True
+    await projection(hot, Ledger()).announce("a", 2)
+
+
 async def test_without_hot_storage_a_crowd_costs_one_load_for_each_name() -> None:
     """When Redis dies at noon, the database would die of all the readers it had been spared."""
     ledger, hot = Ledger(), Failing()
@@ -250,7 +290,7 @@ async def test_a_check_names_what_differs() -> None:
     rows = projection(hot, ledger)
     for name in "abcd":
         await rows.put({name: ledger.change(name)})
-    await rows.put({"ghost": Entry(1, b"")})
+    await rows.put({"ghost": Entry(1, b"ghost")})
     ledger.change("a")
     await hot.put("{test.rows:b}:1.0", Entry(1, b"other"), 60)
     await hot.put("{test.rows:c}:1.0", Entry(9, b"c"), 60)
