@@ -34,6 +34,8 @@ OVERLAP = timedelta(seconds=30)
 COMING = 10.0
 """Seconds for which an announced version is waited for: longer than any commit takes."""
 _COMING = b""
+_DOUBT = 0.5
+"""Seconds from one try of a sweep to the next while reads wait for it."""
 _BATCH = 200
 _LOADS = 4
 """Reads of the source at once, as others need its connections, too."""
@@ -99,8 +101,9 @@ class _Generations(NamedTuple):
 class Projection:
     """One projection. ``ttl`` is seconds an entry stays after it was put, ``layout`` grows when values change form.
 
-    ``complete`` ones hold everything their source has; others hold what was changed or read of late. ``same`` says of a
-    name whether two values mean the same.
+    ``complete`` ones hold everything their source has; others hold what was changed or read of late, and are read
+    from their source after Redis was away, until a sweep has put right what was missed. ``same`` says of a name whether
+    two values mean the same.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Projection:
         self._ttl = ttl
         self._layout = layout
         self._complete = complete
+        self._missed_at = self._whole_at = float("-inf")
         self._same = same
         self._loads = asyncio.Semaphore(_LOADS)
         self._loading: dict[str, asyncio.Task[Entry | None]] = {}
@@ -139,8 +143,9 @@ class Projection:
         """The entry, not older than ``at_least``; from the source where the projection lacks it or is away."""
         try:
             await self._know_generations()
-            found = await self._hot.get(self._key(name, self._generations.active))
+            found = None if self.in_doubt else await self._hot.get(self._key(name, self._generations.active))
         except HotAway:
+            self._missed()
             READS.labels(self.name, "away").inc()
             return await self._loaded(name, at_least)
         if found is not None and found.value != _COMING and found.version >= at_least:
@@ -148,6 +153,14 @@ class Projection:
             return found
         READS.labels(self.name, "source").inc()
         return await self._loaded(name, at_least)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether Redis was away and may hold what was true before: others may have changed what they could not put."""
+        return not self._complete and self._missed_at > self._whole_at
+
+    def _missed(self) -> None:
+        self._missed_at = asyncio.get_running_loop().time()
 
     async def renewed(self, name: str) -> Entry | None:
         """The entry as its source says now."""
@@ -184,16 +197,19 @@ class Projection:
         So nobody is shown the time before for long when we die between the commit and the put. Where nothing comes of
         the announcement, it ends by itself. While Redis is away nothing is announced, which the sweep makes good.
         """
-        with contextlib.suppress(HotAway):
+        try:
             await self._know_generations()
             for generation in self._generations.all():
                 await self._hot.put(self._key(name, generation), Entry(version, _COMING), COMING)
+        except HotAway:
+            self._missed()
 
     async def put(self, entries: Mapping[str, Entry]) -> bool:
         """Put what was changed; False when Redis is away, which the sweep makes good."""
         try:
             await self._put(entries)
         except HotAway:
+            self._missed()
             return False
         return True
 
@@ -277,7 +293,8 @@ class Projection:
             try:
                 woken = self._woken.is_set()
                 self._woken.clear()
-                if (woken or await self._hot.take_turn(self.name, "sweep", self._me, 2 * every)) and await self.sweep():
+                mine = woken or self.in_doubt or await self._hot.take_turn(self.name, "sweep", self._me, 2 * every)
+                if mine and await self.sweep():
                     healed()
             except HotAway:
                 healed()  # whoever reads has to read from the source now
@@ -285,7 +302,7 @@ class Projection:
             except Exception:
                 log.exception("projection.sweep_failed", projection=self.name)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every):
+                async with asyncio.timeout(min(every, _DOUBT) if self.in_doubt else every):
                     await self._woken.wait()
 
     async def sweep(self) -> int:
@@ -293,7 +310,7 @@ class Projection:
 
         A complete projection is held against all of its source, others against what changed since the last sweep.
         """
-        began = self._clock.now()
+        began, began_at = self._clock.now(), asyncio.get_running_loop().time()
         swept = (await self._learn()).get("swept")
         last = began if swept is None else min(began, datetime.fromtimestamp(float(swept), UTC))
         oldest = began - timedelta(seconds=self._ttl)  # what was put before has ended by itself
@@ -303,6 +320,7 @@ class Projection:
             for generation in self._generations.all():
                 healed += await self._put_right(generation, dict(some))
         await self._hot.set_state(self.name, {"swept": str(began.timestamp())})
+        self._whole_at = began_at
         SWEPT.labels(self.name).set(began.timestamp())
         HEALED.labels(self.name).inc(healed)
         if healed:

@@ -88,7 +88,7 @@ class TermsCache:
 
 
 class OrderStore:
-    """The store over one connection, in the transaction of its caller; ``announce`` hears before a purchase is saved."""
+    """The store over one connection, in the transaction of its caller; ``announce`` hears before a purchase changes."""
 
     def __init__(self, connection: Connection, terms_known: TermsCache, announce: Announce | None = None) -> None:
         self._connection = connection

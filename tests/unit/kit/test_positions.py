@@ -85,7 +85,7 @@ async def answered(
 
     edge: ASGIApp = Positions(app)
     headers = [(b"insuretech-position", brought.encode())] if brought else []
-    await edge({"type": "http", "method": method, "headers": headers}, receive, send)  # type: ignore[arg-type, misc]
+    await edge({"type": "http", "method": method, "headers": headers}, receive, send)  # type: ignore[arg-type]
     return list(sent[0]["headers"])  # type: ignore[typeddict-item]
 
 
@@ -130,5 +130,5 @@ async def test_what_was_taken_back_is_not_named() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await Positions(app)({"type": "http", "method": "POST", "headers": []}, None, send)  # type: ignore[arg-type, misc, typeddict-item]
+    await Positions(app)({"type": "http", "method": "POST", "headers": []}, None, send)  # type: ignore[arg-type]
     assert sent[0]["headers"] == [(b"insuretech-position", f"orders.order.v1.placed/{kept}".encode())]  # type: ignore[typeddict-item]

@@ -145,6 +145,47 @@ async def test_an_announcement_without_a_change_ends_by_itself() -> None:
     assert ledger.loads == []
 
 
+async def test_after_hot_storage_was_away_reads_come_from_the_source_until_all_is_put_right() -> None:
+    """Redis fails over while a buyer pays: the new master still says unpaid, and they pay again."""
+    ledger, hot = Ledger(), Failing()
+    rows = projection(hot, ledger)
+    for name in "ab":
+        await rows.put({name: ledger.change(name)})
+    hot.away = True
+    await rows.announce("a", 2)
+    await rows.put({"a": ledger.change("a")})
+    ledger.change("b")  # by somebody else, who could not put it either
+    hot.away = False
+    ledger.loads.clear()
+    assert await rows.read("a") == ledger.entry("a")
+    assert ledger.loads == [["a"]]
+    await hot.take_turn("test.rows", "sweep", "another replica", 600)
+    whole = asyncio.Event()
+    sweeping = asyncio.create_task(rows.keep_true(every=60, healed=whole.set))
+    await asyncio.wait_for(whole.wait(), 5)
+    sweeping.cancel()
+    ledger.loads.clear()
+    for name in "ab":
+        assert await rows.read(name) == ledger.entry(name)
+    assert ledger.loads == [], "from hot storage again"
+
+
+async def test_a_sweep_that_had_begun_before_does_not_end_the_doubt() -> None:
+    """What was missed while it ran may be what it had already passed."""
+    ledger, hot = Ledger(), Failing()
+    rows = projection(hot, ledger)
+    await rows.put({"a": ledger.change("a")})
+    ledger.change("a")
+    ledger.takes = 0.3
+    sweeping = asyncio.create_task(rows.sweep())
+    await asyncio.sleep(0.1)
+    hot.away = True
+    await rows.put({"b": ledger.change("b")})
+    hot.away = False
+    await sweeping
+    assert rows.in_doubt
+
+
 async def test_changes_are_stored_while_nothing_can_be_announced() -> None:
     """Redis away would stop all payments."""
     hot = Failing()
