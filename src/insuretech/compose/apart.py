@@ -150,7 +150,7 @@ def _application(process: ServiceProcess, settings: Settings) -> Litestar:
             await process.stop()
 
     def without() -> Sequence[str]:
-        return [*process.loops.down(), *warnings_of(process.keepers)]
+        return [*process.loops.down(), *process.platform.hot.silent(), *warnings_of(process.keepers)]
 
     probes = operations_routes(
         [process.service], process.platform, phase=process.phase, without=without, patience=_PATIENCE

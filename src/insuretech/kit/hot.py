@@ -74,6 +74,10 @@ class HotStore(Protocol):
     @property
     def shared(self) -> bool: ...
 
+    def silent(self) -> Sequence[str]:
+        """What of it does not answer this process, as probes name it: ``redis:<host>:<port>``."""
+        ...
+
     async def get(self, key: str) -> Entry | None: ...
 
     async def get_many(self, keys: Sequence[str]) -> list[Entry | None]: ...
@@ -120,6 +124,9 @@ class MemoryHot:
         self._entries: OrderedDict[str, tuple[Entry, float]] = OrderedDict()
         self._states: dict[str, dict[str, str]] = {}
         self._turns: dict[str, tuple[str, float]] = {}
+
+    def silent(self) -> Sequence[str]:
+        return ()
 
     async def get(self, key: str) -> Entry | None:
         found = self._entries.get(key)

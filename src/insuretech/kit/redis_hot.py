@@ -47,6 +47,9 @@ class RedisHot:
     def __init__(self, nodes: RedisNodes) -> None:
         self._nodes = nodes
 
+    def silent(self) -> Sequence[str]:
+        return [f"redis:{host}:{port}" for host, port in self._nodes.away()]
+
     async def get(self, key: str) -> Entry | None:
         return _entry(await self._nodes.ask(key, "GET", key))
 

@@ -145,6 +145,12 @@ class RedisNodes:
         everyone = list(dict.fromkeys([*self._nodes, *self._seeds]))
         return sorted(everyone, key=lambda address: address in self._nodes and self._nodes[address].failed)
 
+    def away(self) -> list[Address]:
+        """Nodes that own slots and do not answer; all we were told of while nobody says where the slots are."""
+        if not self._known and self._watching is not None:
+            return list(self._seeds)
+        return sorted((node.link.host, node.link.port) for node in self._troubled())
+
     async def aclose(self) -> None:
         """Close every connection."""
         for task in (self._watching, self._finding):
