@@ -101,12 +101,12 @@ class _Generations(NamedTuple):
 class Projection:
     """One projection. ``ttl`` is seconds an entry stays after it was put, ``layout`` grows when values change form.
 
-    ``complete`` ones hold everything their source has; others hold what was changed or read of late, and are read
-    from their source after Redis was away, until a sweep has put right what was missed. ``same`` says of a name whether
-    two values mean the same.
+    ``complete`` ones hold everything their source has; others hold what was changed or read of late. ``doubting`` ones
+    are read from their source after Redis was away, until a sweep has put right what was missed. ``same`` says of a
+    name whether two values mean the same.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a projection is, said in one place
         self,
         name: str,
         hot: HotStore,
@@ -116,6 +116,7 @@ class Projection:
         ttl: float,
         layout: int = 1,
         complete: bool = False,
+        doubting: bool = False,
         same: Callable[[str, bytes, bytes], bool] = lambda _, one, other: one == other,
     ) -> None:
         self.name = name
@@ -125,6 +126,7 @@ class Projection:
         self._ttl = ttl
         self._layout = layout
         self._complete = complete
+        self._doubting = doubting
         self._missed_at = self._whole_at = float("-inf")
         self._same = same
         self._loads = asyncio.Semaphore(_LOADS)
@@ -157,7 +159,7 @@ class Projection:
     @property
     def in_doubt(self) -> bool:
         """Whether Redis was away and may hold what was true before: others may have changed what they could not put."""
-        return not self._complete and self._missed_at > self._whole_at
+        return self._doubting and self._missed_at > self._whole_at
 
     def _missed(self) -> None:
         self._missed_at = asyncio.get_running_loop().time()

@@ -44,7 +44,9 @@ class ShownOrders:
     def __init__(self, hot: HotStore, database: Database, views: Views, clock: Clock) -> None:
         self._clock = clock
         self._source = _Source(database, views, clock)
-        self.projection = Projection("orders.order", hot, self._source, clock, ttl=KEPT_FOR, same=self._same)
+        self.projection = Projection(
+            "orders.order", hot, self._source, clock, ttl=KEPT_FOR, doubting=True, same=self._same
+        )
 
     async def view(self, owner: str, order_id: UUID, position: str | None = None) -> bytes | None:
         """The order for its owner, as JSON; None for everybody else.

@@ -67,7 +67,7 @@ _CALLS = {"get", "get_many", "put", "put_many", "grow", "versions", "state", "se
 
 def projection(hot: HotStore, ledger: Ledger, *, complete: bool = False) -> Projection:
     """A replica's view of the one projection."""
-    return Projection("test.rows", hot, ledger, FixedClock(NOW), ttl=600, complete=complete)
+    return Projection("test.rows", hot, ledger, FixedClock(NOW), ttl=600, complete=complete, doubting=not complete)
 
 
 @pytest.fixture(autouse=True)
