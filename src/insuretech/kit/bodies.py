@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from jsonschema_rs import Draft202012Validator
@@ -142,9 +142,10 @@ class JsonBodies:
             await self._app(scope, receive, send)
             return
         body = await _whole(receive)
+        headers = dict(scope["headers"])
         if body or not field.has_default:
-            _check_content_type(dict(scope["headers"]).get(b"content-type", b""))
-            check_json(body, field.annotation)
+            _check_content_type(headers.get(b"content-type", b""))
+            check_json(body, field.annotation, headers.get(b"accept-language", b"").decode("latin-1"))
         await self._app(scope, _replayed(body, receive), send)
 
 
@@ -189,12 +190,27 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 # ---------------------------------------------------------------- shapes
 
 
-def check_json(body: bytes, expected: Any) -> None:
-    """Raise the problem of a body that is not JSON or not of the type ``expected``."""
+@runtime_checkable
+class RuledBody(Protocol):
+    """A type of bodies whose rules can be held against a document of another shape, too."""
+
+    @staticmethod
+    def rule_faults(document: object, accept_language: str) -> Iterator[FieldError]: ...
+
+
+def check_json(body: bytes, expected: Any, accept_language: str = "") -> None:
+    """Raise the problem of a body that is not JSON or not of the type ``expected``.
+
+    Of a ``RuledBody`` what breaks its rules is told along with what breaks its shape; where the shape is right the
+    rules are left to the handler.
+    """
     try:
         document = msgspec.json.decode(body)
         faults = [*structure_errors(document), *schema_errors(_schema_of(expected), document)]
         if faults:
+            if isinstance(expected, RuledBody):
+                told = {fault.pointer for fault in faults}
+                faults += [one for one in expected.rule_faults(document, accept_language) if one.pointer not in told]
             raise problems.Invalid(errors=faults)
         msgspec.convert(document, expected)
     except msgspec.ValidationError as error:

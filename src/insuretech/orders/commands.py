@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from insuretech.contracts.insurers import Policyholder
 from insuretech.contracts.money import Money
 from insuretech.contracts.payments import (
     PaymentMethod,
@@ -26,7 +27,7 @@ from insuretech.kit.idempotency import LOCKED_FOR, Scope, StoredAnswer
 from insuretech.kit.ids import new_id
 from insuretech.kit.live import LiveHub
 from insuretech.kit.positions import note_shown
-from insuretech.kit.problems import FieldError, NotFound, Problem
+from insuretech.kit.problems import FieldError, Invalid, NotFound, Problem
 from insuretech.orders.calls import opening_of
 from insuretech.orders.domain import buying, problems
 from insuretech.orders.domain.customer import Customer, policyholder
@@ -146,7 +147,6 @@ class _OfferNotHeardOf(NotFound):
 async def _place(desk: Desk, request: Request, wish: _Wish) -> StoredAnswer:
     """Two statements: what is wished for, and all of the order."""
     now, order_id = desk.clock.now(), new_id()
-    person = policyholder(wish.customer, legal_date(now), wish.language)
     async with desk.statements() as store:
         found = await store.orderable(wish.offer_id)
         if found is None:
@@ -155,7 +155,7 @@ async def _place(desk: Desk, request: Request, wish: _Wish) -> StoredAnswer:
             raise NotFound
         if found.terms is None:
             raise problems.ProductNotKnownYet
-        check_consents(found.terms.consents, wish.consents)
+        person = _checked(wish, found.terms.consents, now)
         change = buying.place(order_id, found.offer, wish.consents, now)
         (event,) = change.events
         placing = Placing(
@@ -170,6 +170,20 @@ async def _place(desk: Desk, request: Request, wish: _Wish) -> StoredAnswer:
             raise problems.OfferTaken(await store.live_order_of(wish.offer_id))
     note_revision(placing.purchase)
     return placing.answer
+
+
+def _checked(wish: _Wish, asked: Sequence[Consent], now: datetime) -> Policyholder:
+    """The person; raises what is wrong with them and with the consents, at once where both are wrong."""
+    try:
+        person = policyholder(wish.customer, legal_date(now), wish.language)
+    except problems.CustomerInvalid as person_refused:
+        try:
+            check_consents(asked, wish.consents)
+        except problems.ConsentsNotGiven as consents_refused:
+            raise Invalid(errors=[*person_refused.errors, *consents_refused.errors]) from None
+        raise
+    check_consents(asked, wish.consents)
+    return person
 
 
 async def _hear_of_offer(desk: Desk, actor: str, offer_id: UUID) -> None:

@@ -133,6 +133,29 @@ async def test_everything_wrong_with_the_policyholder_is_named_at_once(world: Wo
     assert "десять цифр" in answer.text
 
 
+async def test_a_wrong_shape_hides_no_wrong_value(world: World) -> None:
+    """A caller would mend the date, and only then hear of the phone."""
+    customer = {**CUSTOMER, "last_name": "", "birth_date": "2026-02-30", "phone": "1", "email": "anna@example"}
+    del customer["first_name"]
+    answer = await world.post(ORDERS, world.body(await world.offered(), customer=customer))
+    assert (answer.status_code, slug(answer)) == (422, "invalid")
+    assert sorted(pointers(answer)) == [
+        "/customer/birth_date",
+        "/customer/email",
+        "/customer/first_name",
+        "/customer/last_name",
+        "/customer/phone",
+    ]
+
+
+async def test_a_missing_consent_is_told_beside_a_wrong_phone(world: World) -> None:
+    """A caller would show the form three times."""
+    body = world.body(await world.offered(), customer={**CUSTOMER, "phone": "1"}, consents=[])
+    answer = await world.post(ORDERS, body)
+    assert (answer.status_code, slug(answer)) == (422, "invalid")
+    assert {"/customer/phone", "/consents"} == set(pointers(answer))
+
+
 HOSTILE: list[Any] = [
     None,
     [],

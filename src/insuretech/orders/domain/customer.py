@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -39,25 +40,13 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     document: IdentityDocument
 
 
-class _Fault(msgspec.Struct, frozen=True):
-    field: str
-    code: str
-    text: Text
-
-
 def policyholder(customer: Customer, today: date, language: Language) -> Policyholder:
     """The data in their canonical spelling: phone ``7XXXXXXXXXX``, passport ten digits.
 
     Raises ``CustomerInvalid`` with everything that is wrong, each with its pointer below ``/customer``.
     """
-    faults = list(_faults(customer, today))
-    if faults:
-        raise CustomerInvalid(
-            errors=[
-                FieldError(pointer=f"/customer/{fault.field}", code=fault.code, detail=fault.text.in_language(language))
-                for fault in faults
-            ]
-        )
+    if faults := list(customer_faults(msgspec.to_builtins(customer), today, language)):
+        raise CustomerInvalid(errors=faults)
     return Policyholder(
         last_name=_tidy(customer.last_name),
         first_name=_tidy(customer.first_name),
@@ -70,24 +59,62 @@ def policyholder(customer: Customer, today: date, language: Language) -> Policyh
     )
 
 
-def _faults(customer: Customer, today: date) -> Iterator[_Fault]:
-    for field, value in (("last_name", customer.last_name), ("first_name", customer.first_name)):
-        if not _is_name(value):
-            yield _Fault(field, "name", _NAME)
-    if customer.middle_name and _tidy(customer.middle_name) and not _is_name(customer.middle_name):
-        yield _Fault("middle_name", "name", _NAME)
-    age = full_years(customer.birth_date, today)
+def customer_faults(customer: Mapping[str, Any], today: date, language: Language) -> Iterator[FieldError]:
+    """What the rules find wrong in a customer as it was sent, of whatever shape: a text that is none is passed over,
+    as the shape says that already.
+    """
+    document = customer.get("document")
+    texts = {**customer, "document/number": document.get("number") if isinstance(document, Mapping) else None}
+    for field, rule in _rules(today).items():
+        value = texts.get(field)
+        fault = rule(value) if isinstance(value, str) else None
+        if fault:
+            code, text = fault
+            yield FieldError(pointer=f"/customer/{field}", code=code, detail=text.in_language(language))
+
+
+_Rule = Callable[[str], tuple[str, Text] | None]
+
+
+def _rules(today: date) -> dict[str, _Rule]:
+    return {
+        "last_name": _name_fault,
+        "first_name": _name_fault,
+        "middle_name": lambda value: _name_fault(value) if _tidy(value) else None,
+        "birth_date": partial(_age_fault, today=today),
+        "email": _email_fault,
+        "phone": _phone_fault,
+        "document/number": _passport_fault,
+    }
+
+
+def _name_fault(value: str) -> tuple[str, Text] | None:
+    return None if _is_name(value) else ("name", _NAME)
+
+
+def _age_fault(value: str, today: date) -> tuple[str, Text] | None:
+    try:
+        age = full_years(date.fromisoformat(value), today)
+    except ValueError:
+        return None
     if age < _ADULT:
-        yield _Fault("birth_date", "too-young", _TOO_YOUNG)
-    elif age > _OLDEST:
-        yield _Fault("birth_date", "too-old", _TOO_OLD)
-    if not customer.email.isprintable() or _EMAIL.fullmatch(customer.email.strip()) is None:
-        yield _Fault("email", "email", _BAD_EMAIL)
-    if not re.fullmatch(r"[\d\s()+.\-]+", customer.phone) or not re.fullmatch(r"7[3489]\d{9}", _phone(customer.phone)):
-        yield _Fault("phone", "phone", _BAD_PHONE)
-    number = customer.document.number
-    if not re.fullmatch(r"[\d\s№\-]+", number) or len(_digits(number)) != 10:
-        yield _Fault("document/number", "passport", _BAD_PASSPORT)
+        return "too-young", _TOO_YOUNG
+    return ("too-old", _TOO_OLD) if age > _OLDEST else None
+
+
+def _email_fault(value: str) -> tuple[str, Text] | None:
+    right = value.isprintable() and _EMAIL.fullmatch(value.strip()) is not None
+    return None if right else ("email", _BAD_EMAIL)
+
+
+def _phone_fault(value: str) -> tuple[str, Text] | None:
+    right = re.fullmatch(r"[\d\s()+.\-]+", value) and re.fullmatch(r"7[3489]\d{9}", _phone(value))
+    return None if right else ("phone", _BAD_PHONE)
+
+
+def _passport_fault(value: str) -> tuple[str, Text] | None:
+    right = re.fullmatch(r"[\d\s№\-]+", value) and len(_digits(value)) == 10
+    return None if right else ("passport", _BAD_PASSPORT)
 
 
 def _is_name(value: str) -> bool:
