@@ -27,13 +27,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What can be said of the price before anything is answered.
 
     ``legal``: the law sets limits, which the corridor computes. ``guidance``: insurers price; ``min`` and ``max`` are
-    published averages a year and absent where no dependable ones were found.
+    published averages a year and absent where no dependable ones were found. ``source`` is one text where it reads the
+    same in both languages, such as an address.
     """
 
     kind: Literal["legal", "guidance"]
     text: Text
     factors: tuple[Text, ...]
-    source: str
+    source: Text | str
     min: Money | None = None
     max: Money | None = None
 

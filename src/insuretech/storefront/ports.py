@@ -33,7 +33,7 @@ class Price(View, frozen=True):
     kind: str = ""
     text: Text = Text("", "")
     factors: tuple[Text, ...] = ()
-    source: str = ""
+    source: Text | str = ""
     min: Money | None = None
     max: Money | None = None
 

@@ -12,6 +12,7 @@ from insuretech.catalogue.domain import Listed
 from insuretech.catalogue.osago.corridors import Corridors
 from insuretech.catalogue.product_files import ProductFilesInvalid, packaged_files, read_products
 from insuretech.contracts.answers import AnswerCheck
+from insuretech.contracts.text import Text
 from tests.unit.catalogue.insurers import CODES
 
 TODAY = date(2026, 11, 22)
@@ -173,6 +174,13 @@ def test_plates_of_all_kinds_fit(checks: dict[str, AnswerCheck], plate: str) -> 
     """Owners of taxis and motorcycles have plates of another form."""
     answers = {**OSAGO, "vehicle": {**OSAGO["vehicle"], "plate": plate}}
     assert checks["osago"].faults(answers, TODAY) == []
+
+
+def test_a_source_is_told_in_both_languages_unless_it_is_an_address(products: dict[str, Listed]) -> None:
+    """Half of the readers could not tell what a price rests on."""
+    for listed in products.values():
+        source = listed.product.price.source
+        assert isinstance(source, Text) or " " not in source, listed.product.code
 
 
 def test_every_consent_is_told_in_both_languages(products: dict[str, Listed]) -> None:
