@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from insuretech.contracts.money import Money
-from insuretech.contracts.text import Text
+from insuretech.contracts.text import Language, Text
 from insuretech.pages.assets import Assets
 from insuretech.pages.language import Wording
 
@@ -34,7 +34,7 @@ def environment(wording: Wording, templates: Path, assets: Assets) -> Environmen
         "moment": wording.moment,
         "decimal": wording.decimal,
         "percent": wording.percent,
-        "initials": initials,
+        "initials": lambda name: initials(name, language),
     }
 
     def shown(value: object) -> object:
@@ -55,9 +55,9 @@ def environment(wording: Wording, templates: Path, assets: Assets) -> Environmen
     return drawn
 
 
-def initials(name: Text | str) -> str:
-    """One or two letters for an insurer's tile."""
-    text = name.ru if isinstance(name, Text) else name
+def initials(name: Text | str, language: Language) -> str:
+    """One or two letters for an insurer's tile, of its name in the page's language."""
+    text = name.in_language(language) if isinstance(name, Text) else name
     words = [word.strip("«»\"'()") for word in text.split()]
     words = [word for word in words if word and word.lower() not in _NOT_IN_INITIALS] or words
     return "".join(word[0] for word in words[:2]).upper()

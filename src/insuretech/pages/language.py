@@ -27,6 +27,7 @@ LANGUAGES: tuple[Language, ...] = ("ru", "en")
 DEFAULT: Language = "ru"
 _SIGNS = {"RUB": "₽", "USD": "$", "EUR": "€"}
 _NBSP = "\u00a0"
+_MOSCOW_TIME: dict[Language, str] = {"ru": "мск", "en": "MSK"}
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ class Wording:
         return format_date(day, "d MMMM y", locale=self.language).replace(" ", _NBSP, 1)
 
     def moment(self, moment: datetime) -> str:
-        """A moment in Moscow time, by which contracts are dated: ``22 ноября, 18:05``."""
-        return format_datetime(moment, "d MMMM, HH:mm", tzinfo=MOSCOW, locale=self.language).replace(" ", _NBSP)
+        """A moment in Moscow time, by which contracts are dated, and saying so: ``22 ноября, 18:05 мск``."""
+        told = format_datetime(moment, "d MMMM, HH:mm", tzinfo=MOSCOW, locale=self.language)
+        day, _, hour = told.partition(", ")
+        return f"{day.replace(' ', _NBSP)}, {hour}{_NBSP}{_MOSCOW_TIME[self.language]}"
 
 
 def wordings(locales: Path) -> dict[Language, Wording]:

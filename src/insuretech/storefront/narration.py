@@ -3,6 +3,7 @@
 The API tells what happened; headlines, signs and ways on are in ``data/stories.yaml``.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from insuretech.contracts.text import Text
+from insuretech.contracts.text import Language, Text
 from insuretech.storefront.ports import InsurerLine, Offer, Order
 
 STORIES = Path(__file__).parent / "data" / "stories.yaml"
@@ -73,6 +74,8 @@ class EndedLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     icon: str
     text: Text | str
+    quoted: str = ""
+    """The insurer's own sentence, where the reader's language is another one."""
 
 
 @cache
@@ -99,6 +102,7 @@ _REACHED = {
     "cancelled": 1,
 }
 _ENDED_BADLY = {"issue_failed", "compensating", "refunded", "voided", "expired", "cancelled"}
+_RUSSIAN = re.compile("[А-Яа-яЁё]")
 _PAYMENT_ON_THE_WAY = {"opening", "pending"}
 
 
@@ -144,9 +148,13 @@ def _milestones(order: Order) -> tuple[Milestone, ...]:
     return tuple(Milestone(title=title, state=state(index)) for index, title in enumerate(stories().milestones))
 
 
-def ended_line(line: InsurerLine) -> EndedLine:
-    """The sentence for an insurer without an offer: its own where it gave one."""
+def ended_line(line: InsurerLine, language: Language) -> EndedLine:
+    """The sentence for an insurer without an offer: its own where it gave one, beside ours where that is Russian and
+    the page is not.
+    """
     words = stories().outcomes.get(line.outcome) or stories().outcomes["other"]
+    if line.reason and language != "ru" and _RUSSIAN.search(line.reason):
+        return EndedLine(name=line.name, icon=words.icon, text=words.text, quoted=line.reason)
     return EndedLine(name=line.name, icon=words.icon, text=line.reason or words.text)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response
 
 from insuretech.contracts.money import Money
-from insuretech.contracts.text import Text
+from insuretech.contracts.text import Language, Text
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.narration import WAITING, EndedLine, ended_line, offer_state, stories
 from insuretech.storefront.ports import InsurerLine, Offer, Product, Quote, Refused
@@ -85,7 +85,7 @@ class Offers:
     async def _context(self, visit: Visit, quote_id: UUID, sort: str) -> dict[str, Any]:
         quote = await self._desk.marketplace.quote(quote_id, visit.token(quote_id), visit.language)
         product = await product_or_none(self._desk, quote.product)
-        board = _board(quote, sort if sort in SORTS else SORTS[0], self._desk.clock.now())
+        board = _board(quote, sort if sort in SORTS else SORTS[0], self._desk.clock.now(), visit.language)
         return {"quote": quote, "title": product.title if product else quote.product, "board": board}
 
 
@@ -115,7 +115,7 @@ def card_of(offer: Offer, now: datetime) -> OfferCard:
     )
 
 
-def _board(quote: Quote, sort: str, now: datetime) -> Board:
+def _board(quote: Quote, sort: str, now: datetime, language: Language) -> Board:
     offered = {offer.insurer for offer in quote.offers}
     marks = [_mark(line, offered) for line in quote.insurers]
     cards = [card_of(offer, now) for offer in quote.offers]
@@ -127,7 +127,7 @@ def _board(quote: Quote, sort: str, now: datetime) -> Board:
         lines=marks,
         offers=cards,
         waiting=[mark for mark in marks if mark.state == "waiting"],
-        without=[ended_line(line) for line in ended],
+        without=[ended_line(line, language) for line in ended],
     )
 
 

@@ -272,7 +272,7 @@ class Purchase:
         return await self._desk.page(visit, "orders.html", {"orders": lines})
 
     async def found(self, visit: Visit, token: str) -> Response[Any]:
-        """The personal link: this browser may open the token's orders from now on."""
+        """The personal link: this browser may open the token's orders from now on, under addresses without it."""
         orders = await self._desk.marketplace.orders(token)
         for order in orders:
             visit.keep_token(order.id, token)
@@ -280,7 +280,9 @@ class Purchase:
         if not orders:
             raise Refused(404, "not-found", "Nothing belongs to this link.")
         newest = max(orders, key=lambda order: order.id)
-        return self._desk.views.away(visit, f"/orders/{newest.id}" if len(orders) == 1 else "/orders")
+        away = self._desk.views.away(visit, f"/orders/{newest.id}" if len(orders) == 1 else "/orders")
+        away.headers["Referrer-Policy"] = "no-referrer"  # this address opens the orders, so nobody is told of it
+        return away
 
     async def _orders_of(self, token: str) -> tuple[Order, ...]:
         try:

@@ -11,7 +11,7 @@ from insuretech.contracts.answers import AnswerCheck, at_pointer, question_at
 from insuretech.contracts.text import Text
 from insuretech.storefront.desk import Desk
 from insuretech.storefront.domain.drawing import NO_PLACES, blocks
-from insuretech.storefront.domain.fields import Answers, Block, Problemlet, Repeat, problemlets, without_echo
+from insuretech.storefront.domain.fields import Answers, Block, Problemlet, Repeat, inside, problemlets, without_echo
 from insuretech.storefront.domain.reading import add_entry, pruned, read_answers, remove_entry, suggested, typed
 from insuretech.storefront.ports import FieldFault, Product, Refused, Step
 from insuretech.storefront.visits import Form, Visit
@@ -203,9 +203,10 @@ class Wizard:
         return {**nothing, "corridor": found}
 
     def _missing(self, visit: Visit, product: Product, faults: Sequence[FieldFault]) -> list[str]:
-        """Labels of the answers the corridor still needs."""
+        """Labels of the answers the corridor still needs, in the order they are asked for."""
+        asked = [field for step in product.steps for field in step.fields]
         labels = []
-        for fault in faults:
+        for fault in sorted(faults, key=lambda fault: _place(asked, fault.pointer)):
             label = (question_at(product.question_set, fault.pointer) or {}).get("x-label")
             if isinstance(label, Mapping):
                 labels.append(visit.wording.text(label))
@@ -233,6 +234,11 @@ class Wizard:
 
 def _number(step: str, total: int) -> int | None:
     return int(step) if step.isdecimal() and len(step) < 4 and 1 <= int(step) <= total else None
+
+
+def _place(asked: Sequence[str], pointer: str) -> int:
+    """Where a question stands among those asked; last where it does not."""
+    return next((place for place, field in enumerate(asked) if f"{pointer}/".startswith(f"{field}/")), len(asked))
 
 
 def _belongs(pointer: str, step: Step) -> bool:
@@ -273,8 +279,8 @@ def _facts(drawn: Sequence[Block]) -> list[tuple[str, str]]:
     for block in drawn:
         if isinstance(block, Repeat):
             for group in block.groups:
-                words = [_answer(item) for item in group.fields]
-                facts.append((f"{block.entry} {group.number}", ", ".join(word for word in words if word != "—")))
+                entry = f"{block.entry} {group.number}"
+                facts += [(f"{entry}, {inside(item.label)}", _answer(item)) for item in group.fields]
         else:
             facts.append((block.label, _answer(block)))
     return facts

@@ -4,6 +4,7 @@ import re
 from uuid import UUID
 
 from insuretech.storefront.ports import FieldFault
+from insuretech.storefront.wizard import _place
 from tests.unit.storefront.conftest import Browser
 from tests.unit.storefront.fake_marketplace import FakeMarketplace, roubles
 
@@ -159,6 +160,36 @@ async def test_every_insurer_ends_in_a_sentence(browser: Browser, fake: FakeMark
     assert "Ответили 3 из 5" in html
 
 
+async def test_an_insurers_russian_sentence_is_a_quotation_on_an_english_page(
+    browser: Browser, fake: FakeMarketplace
+) -> None:
+    """A reader of English would meet a refusal in a language they do not know, and nothing beside it."""
+    quote_id = await ask_for_offers(browser)
+    fake.answer(quote_id, "boreas", "declined", reason="Такой риск мы не страхуем.")
+    fake.answer(quote_id, "cedar", "declined", reason="We do not insure this.")
+    browser.http.headers["Accept-Language"] = "en"
+    html = await browser.open(f"/quotes/{quote_id}/offers")
+    assert "Does not insure this case." in html
+    assert '<q lang="ru">Такой риск мы не страхуем.</q>' in html
+    assert "We do not insure this." in html
+    assert html.count("<q ") == 1
+
+
+async def test_a_drivers_dates_are_named_where_answers_are_checked(browser: Browser) -> None:
+    """Without it “17.05.1984, 01.03.2006, 4” would be checked by nobody."""
+    await answer_all(browser)
+    html = await browser.open(f"{START}?step=review")
+    assert "Водитель 1, дата рождения" in html
+    assert "Водитель 1, класс КБМ" in html
+
+
+def test_what_the_corridor_still_needs_stands_in_the_order_it_is_asked_for() -> None:
+    """Without it a person would look for the first of the missing answers on the last page."""
+    asked = ["/vehicle/category", "/owner", "/drivers/list"]
+    missing = ["/unknown", "/drivers/list/0/birth_date", "/owner/kind", "/vehicle/category"]
+    assert sorted(missing, key=lambda pointer: _place(asked, pointer)) == missing[::-1]
+
+
 async def test_a_page_without_scripts_renews_itself_until_all_have_answered(
     browser: Browser, fake: FakeMarketplace
 ) -> None:
@@ -265,7 +296,8 @@ async def test_the_personal_link_opens_the_order_in_another_browser(browser: Bro
     await browser.open(f"/orders/{order_id}")
     assert browser.page.status_code == 404
     await browser.open(found[1])
-    assert browser.address == f"/orders/{order_id}"
+    assert browser.address == f"/orders/{order_id}", "the address that opens it stays nowhere in sight"
+    assert browser.page.history[0].headers["Referrer-Policy"] == "no-referrer"
     assert str(order_id) in await browser.open("/orders")
 
 

@@ -1,6 +1,7 @@
 """Words of the site: in two languages, for every state, never half a sentence."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ from insuretech.kit import problems
 from insuretech.kit.problems import all_problems
 from insuretech.orders.domain import explanations
 from insuretech.orders.domain.lifecycle import OrderStatus
+from insuretech.pages.drawing import initials
 from insuretech.pages.language import choose_language
 from insuretech.quotes.domain import LineStatus
 from insuretech.storefront.language import WORDINGS
@@ -103,6 +105,19 @@ def test_money_is_written_as_readers_write_it(amount: str, ru: str, en: str) -> 
     money = Money(Decimal(amount))
     assert WORDINGS["ru"].money(money).replace("\u00a0", " ") == ru
     assert WORDINGS["en"].money(money).replace("\u00a0", " ") == en
+
+
+def test_a_moment_says_whose_hour_it_is() -> None:
+    """Without it a person in Vladivostok would think that seven hours are left."""
+    moment = datetime(2026, 11, 22, 15, 5, tzinfo=UTC)
+    assert WORDINGS["ru"].moment(moment).replace("\u00a0", " ") == "22 ноября, 18:05 мск"
+    assert WORDINGS["en"].moment(moment).replace("\u00a0", " ") == "22 November, 18:05 MSK"
+
+
+def test_an_insurers_tile_speaks_the_language_of_its_name() -> None:
+    """Without it “Bystra” would stand beside a Б."""
+    assert initials(Text("Быстра", "Bystra"), "en") == "B"
+    assert initials(Text("Страхование «Северный щит»", "Northern Shield Insurance"), "ru") == "СЩ"
 
 
 def test_long_texts_are_complete_in_both_languages() -> None:

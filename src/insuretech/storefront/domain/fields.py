@@ -114,7 +114,7 @@ def problemlets(drawn: Sequence[Block]) -> list[Problemlet]:
             found += [
                 Problemlet(
                     id=item.id,
-                    label=f"{block.entry} {group.number}, {item.label[:1].lower()}{item.label[1:]}",
+                    label=f"{block.entry} {group.number}, {inside(item.label)}",
                     text=item.error,
                 )
                 for group in block.groups
@@ -122,6 +122,11 @@ def problemlets(drawn: Sequence[Block]) -> list[Problemlet]:
                 if item.error
             ]
     return found
+
+
+def inside(label: str) -> str:
+    """A label as it stands within a sentence; what is written in capitals stays so."""
+    return label if label[1:2].isupper() else f"{label[:1].lower()}{label[1:]}"
 
 
 def without_echo(drawn: Sequence[Block], headline: str) -> Sequence[Block]:
