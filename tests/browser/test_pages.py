@@ -33,6 +33,7 @@ PUBLIC = (
     "/privacy",
     "/about",
     "/design",
+    "/docs",
     "/orders",
     "/problems",
     "/problems/not-found",
