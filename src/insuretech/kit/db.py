@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -27,6 +28,11 @@ NAMING = {
 }
 
 
+PATIENCE = 3.0
+"""Seconds for which anybody waits for a connection; then a request is answered with 503, while whoever asked still
+listens, and what runs in the background tries again."""
+
+
 def service_metadata(service: str) -> MetaData:
     """Metadata of a service's tables, all in the schema of its name."""
     return MetaData(schema=service, naming_convention=NAMING)
@@ -42,7 +48,7 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=PATIENCE,
             pool_use_lifo=True,  # the one used last has its statements prepared and its server process awake
             hide_parameters=True,  # they may be personal, and errors are logged
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
@@ -59,19 +65,39 @@ class Database:
         )
 
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._waiting: dict[object, float] = {}
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One request or message: commits on leaving, rolls back on any exception."""
-        with noted_if_done():
-            async with self.engine.begin() as connection:
-                yield connection
+        place = self._queue_up()
+        try:
+            with noted_if_done():
+                async with self.engine.begin() as connection:
+                    del self._waiting[place]
+                    yield connection
+        finally:
+            self._waiting.pop(place, None)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for queries outside any transaction of ours."""
-        async with self._autocommit.connect() as connection:
-            yield connection
+        place = self._queue_up()
+        try:
+            async with self._autocommit.connect() as connection:
+                del self._waiting[place]
+                yield connection
+        finally:
+            self._waiting.pop(place, None)
+
+    def waited(self) -> float:
+        """For how long the first in the queue for a connection has waited by now, in seconds; 0 without a queue."""
+        return monotonic() - next(iter(self._waiting.values())) if self._waiting else 0.0
+
+    def _queue_up(self) -> object:
+        place = object()
+        self._waiting[place] = monotonic()
+        return place
 
     async def ping(self) -> None:
         """Raise when the database does not answer."""

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from insuretech.kit.direct import Direct
 from insuretech.kit.problems import BadRequest, IdempotencyKeyMissing, IdempotencyKeyReused, RequestInFlight
 
 LOCKED_FOR = timedelta(seconds=30)
@@ -95,7 +96,7 @@ class IdempotencyKeys:
             ),
         )
         self._claim = claim.returning(columns.key)
-        self._found = sa.select(columns.fingerprint, columns.status, columns.body).where(*is_this)
+        self._found = Direct(sa.select(columns.fingerprint, columns.status, columns.body).where(*is_this))
         self._finish = (
             sa.update(table)
             .where(*is_this)
@@ -143,14 +144,14 @@ class IdempotencyKeys:
 
         Raises ``RequestInFlight`` while another holds it and ``IdempotencyKeyReused`` for another body.
         """
-        found = (await connection.execute(self._found, _of(scope))).first()
+        found = await self._found.first(connection, _of(scope))
         if found is None:
             return None
-        if found.fingerprint != fingerprint(body):
+        if found["fingerprint"] != fingerprint(body):
             raise IdempotencyKeyReused
-        if found.status is None:
+        if found["status"] is None:
             raise RequestInFlight
-        return StoredAnswer(found.status, found.body)
+        return StoredAnswer(found["status"], found["body"])
 
     async def finish(self, connection: AsyncConnection, scope: Scope, answer: StoredAnswer) -> None:
         """Store the answer beside the effect."""

@@ -4,6 +4,7 @@ An error of the application is a small class below ``Problem`` that carries its 
 ``type``) and its sentences; one handler in ``kit.web`` renders them all.
 """
 
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import ClassVar
@@ -12,6 +13,8 @@ import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 
 PROBLEM_JSON = "application/problem+json"
+AGAIN_AFTER = range(2, 6)
+"""Seconds after which whoever was refused for want of room may come again."""
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +148,11 @@ class Unavailable(Problem):
     status = 503
     slug = "unavailable"
     title = "A part we depend on does not answer; repeat the request later"
+
+
+def come_again() -> dict[str, str]:
+    """The header that says when: in two to five seconds, so that not everybody comes at the same moment."""
+    return {"Retry-After": str(secrets.choice(AGAIN_AFTER))}
 
 
 class InternalError(Problem):

@@ -76,7 +76,7 @@ def as_problem(request: AnyRequest, error: Exception) -> Problem:
         return kind(detail, headers=dict(error.headers or {}))
     if isinstance(error, PoolTimeout | InterfaceError | OSError) or _database_away(error):
         log.warning("dependency.unavailable", route=route_of(request), error=type(error).__name__)
-        return problems.Unavailable(headers={"Retry-After": "1"})
+        return problems.Unavailable(headers=problems.come_again())
     log.error("request.failed", route=route_of(request), exc_info=error)
     return problems.InternalError()
 

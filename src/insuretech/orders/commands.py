@@ -106,8 +106,13 @@ async def place_order(
 ) -> StoredAnswer:
     """Take an offer: order, encrypted policyholder, event and idempotency key in one statement.
 
-    A key that was used before gives its first answer, whatever stands against the request by now.
+    A key that was used before gives its first answer, whatever stands against the request by now; that is looked for
+    first, as whoever had to repeat a request has repeated it when there was much to do.
     """
+    async with desk.statements() as store:
+        before = await store.answer(request.scope, request.body)
+    if before is not None:
+        return before
     wish = _Wish(offer_id, customer, tuple(consents), language)
     try:
         try:

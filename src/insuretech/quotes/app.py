@@ -60,7 +60,7 @@ def build(
         engine_settings or EngineSettings(),
         statements=each,
     )
-    pressure = Pressure()
+    pressure = Pressure(waited=database.waited)
     desk = QuoteDesk(
         transaction=transaction,
         statements=each,

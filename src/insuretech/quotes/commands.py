@@ -1,7 +1,6 @@
 """What can be done with quotes: submit one, hear a callback, follow what becomes of an offer at the orders' side."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,7 +19,16 @@ from insuretech.kit.clock import Clock, legal_date
 from insuretech.kit.idempotency import Scope, StoredAnswer
 from insuretech.kit.ids import buyer_of, new_id, new_secret
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.problems import BadRequest, FieldError, Invalid, NotFound, Problem, RequestInFlight, Unavailable
+from insuretech.kit.problems import (
+    BadRequest,
+    FieldError,
+    Invalid,
+    NotFound,
+    Problem,
+    RequestInFlight,
+    Unavailable,
+    come_again,
+)
 from insuretech.quotes.answers import end_lines
 from insuretech.quotes.domain import LINES, QUOTES, Limits, LineStatus, MoveRefused, Offer, QuoteStatus
 from insuretech.quotes.ports import (
@@ -40,13 +48,13 @@ log = structlog.get_logger(__name__)
 
 SUBMITTED = Counter("insuretech_quotes_submitted_total", "Quotes accepted, by product.", ["product"])
 REFUSED = Counter("insuretech_quotes_refused_total", "Quotes not taken as there was more to do than could be done.")
+ABANDONED = Counter("insuretech_quotes_abandoned_total", "Quotes not begun as the caller had hung up before.")
 CALLBACKS = Counter("insuretech_insurer_callbacks_total", "Callbacks of insurers, by kind.", ["insurer", "kind"])
 
 OSAGO = "osago"
 """The product whose premium the law keeps in a corridor."""
 BUSY = "More quotes are asked for than can be collected at once; none was begun."
-AGAIN_AFTER = range(2, 6)
-"""Seconds after which to come again; not everybody at the same moment."""
+GONE = "Whoever asked has hung up; none was begun."
 ROUTE = "POST /api/v1/quotes"
 ANYBODY = "anonymous"
 """Whose idempotency keys those of buyers are: nobody has an account before the first quote."""
@@ -81,13 +89,17 @@ class QuoteCreated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a quote; ``body`` is what ``key`` (an idempotency key, if any) was sent with."""
+    """A request for a quote; ``body`` is what ``key`` (an idempotency key, if any) was sent with.
+
+    ``abandoned`` says whether the caller has hung up by now.
+    """
 
     product: str
     answers: Answers
     language: Language
     body: bytes
     key: str | None
+    abandoned: Callable[[], bool] = lambda: False
 
 
 class Asking(Protocol):
@@ -143,32 +155,48 @@ class QuoteDesk:
         Raises ``ProductNotSold``, ``Invalid``, ``TariffUnavailable``, ``Unavailable`` and the problems of idempotency
         keys. A caller that hangs up does not come between keeping and asking.
         """
-        if self.overloaded():
-            REFUSED.inc()
-            raise Unavailable(BUSY, headers={"Retry-After": str(secrets.choice(AGAIN_AFTER))})
         return await asyncio.shield(self._submit(submission))
 
     async def _submit(self, submission: Submission) -> QuoteCreated:
-        """A key that was used before gives its first answer, whatever stands against the request by now."""
-        scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
-        try:
-            return await self._begin_quote(submission, scope)
-        except Problem:
-            if scope is None:
-                raise
-            async with self.statements() as store:
-                stored = await store.answer(scope, submission.body)
-            if stored is None:
-                raise
-            plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))
-            return msgspec.json.decode(plain, type=QuoteCreated)
+        """A key that was used before gives its first answer, whatever stands against the request by now.
 
-    async def _begin_quote(self, submission: Submission, scope: Scope | None) -> QuoteCreated:
-        now = self.clock.now()
+        That is looked for before anything else, also when no new quote is taken: it costs little, and whoever has the
+        answer does not come again.
+        """
+        scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
         async with self.statements() as store:
+            before = await store.answer(scope, submission.body) if scope else None
+            if scope is not None and before is not None:
+                return self._first_answer(scope, before)
+            self._see_whether_to_begin(submission)
             product = await store.product_on_sale(submission.product)
         if product is None:
             raise ProductNotSold
+        try:
+            return await self._begin_quote(submission, scope, product)
+        except RequestInFlight:
+            async with self.statements() as store:
+                before = await store.answer(scope, submission.body) if scope else None
+            if scope is None or before is None:
+                raise
+            return self._first_answer(scope, before)
+
+    def _first_answer(self, scope: Scope, stored: StoredAnswer) -> QuoteCreated:
+        plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))
+        return msgspec.json.decode(plain, type=QuoteCreated)
+
+    def _see_whether_to_begin(self, submission: Submission) -> None:
+        """Raises ``Unavailable`` when this process cannot keep up, or nobody waits for the answer any more."""
+        if submission.abandoned():
+            ABANDONED.inc()
+            raise Unavailable(GONE)
+        if self.overloaded():
+            REFUSED.inc()
+            raise Unavailable(BUSY, headers=come_again())
+
+    async def _begin_quote(self, submission: Submission, scope: Scope | None, product: KnownProduct) -> QuoteCreated:
+        """Raises ``RequestInFlight`` when the key was used in these very moments."""
+        now = self.clock.now()
         answers, cover = _checked(product, submission, legal_date(now))
         limits = await self._limits(product, answers, legal_date(now), submission.language)
         token = new_secret()
@@ -177,6 +205,7 @@ class QuoteDesk:
         lines = self._lines(product, quote, claimed=claimed)
         created = _created(quote, token, closed=not lines)
         answered = self._answered(scope, submission.body, created) if scope else None
+        self._see_whether_to_begin(submission)  # the corridor may have taken its time
         async with (self.statements if lines else self.transaction)() as store:
             if not await store.add_quote(quote, lines, self.engine.id if claimed else None, answered):
                 raise RequestInFlight  # or answered by now, for whoever looks

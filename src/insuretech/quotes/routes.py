@@ -12,6 +12,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from insuretech.contracts.text import Language, preferred_language
+from insuretech.kit.callers import waiting
 from insuretech.kit.catching_up import CatchingUp
 from insuretech.kit.clock import Clock
 from insuretech.kit.idempotency import checked_key
@@ -65,14 +66,17 @@ async def submit_quote(
     idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key")] = None,
 ) -> Response[QuoteCreated]:
     """Take a request for a quote."""
-    submission = Submission(
-        product=data.product,
-        answers=data.answers,
-        language=_language(request),
-        body=await request.body(),
-        key=checked_key(idempotency_key) if idempotency_key else None,
-    )
-    created = await desk.submit_quote(submission)
+    body = await request.body()
+    with waiting(request.receive) as caller:
+        submission = Submission(
+            product=data.product,
+            answers=data.answers,
+            language=_language(request),
+            body=body,
+            key=checked_key(idempotency_key) if idempotency_key else None,
+            abandoned=caller.has_gone,
+        )
+        created = await desk.submit_quote(submission)
     return Response(created, headers={**_NO_STORE, "Location": f"/api/v1/quotes/{created.id}"})
 
 

@@ -15,8 +15,8 @@ from insuretech.kit.clock import FixedClock
 from insuretech.kit.ids import buyer_of, new_id
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.pressure import Pressure
-from insuretech.kit.problems import FieldError, IdempotencyKeyReused, Invalid, Unavailable
-from insuretech.quotes.commands import AGAIN_AFTER, CallbackNotGenuine, ProductNotSold, QuoteDesk, Submission
+from insuretech.kit.problems import AGAIN_AFTER, FieldError, IdempotencyKeyReused, Invalid, Unavailable
+from insuretech.quotes.commands import CallbackNotGenuine, ProductNotSold, QuoteDesk, Submission
 from insuretech.quotes.domain import LineStatus, QuoteStatus
 from insuretech.quotes.ports import Answers, Line, Quote, QuoteEvent, answers_context
 from tests.unit.quotes.fake_store import FakeDatabase
@@ -108,6 +108,35 @@ async def test_no_new_quote_is_begun_by_a_process_that_cannot_keep_up(desk: Desk
         desk.pressure.note(0)
     await desk.desk.submit_quote(asked(key="k"))
     assert len(desk.database.tables.quotes) == 2
+
+
+async def test_who_repeats_a_request_is_answered_although_no_new_quote_is_taken(desk: Desk) -> None:
+    """Whoever lost the answer would be sent away, and come again and again while the process has least time for it."""
+    first = await desk.desk.submit_quote(asked(key="key-1"))
+    desk.asked.clear()
+    for _ in range(4):
+        desk.pressure.note(1.5)
+    desk.database.tables.on_sale.clear()
+    assert await desk.desk.submit_quote(asked(key="key-1")) == first
+    assert desk.asked == [], "the corridor was asked for a quote that was there already"
+
+
+async def test_a_quote_that_nobody_waits_for_any_more_is_not_begun(desk: Desk) -> None:
+    """Ten insurers would be asked for nobody, while those who do wait get slower answers."""
+    with pytest.raises(Unavailable):
+        await desk.desk.submit_quote(msgspec.structs.replace(asked(key="key-1"), abandoned=lambda: True))
+    assert desk.asked == []
+    assert desk.database.tables.quotes == {}
+    await desk.desk.submit_quote(asked(key="key-1"))  # the repeat finds the key unused
+    assert len(desk.database.tables.quotes) == 1
+
+
+async def test_who_hangs_up_during_the_look_at_the_corridor_has_no_quote(desk: Desk) -> None:
+    """That look goes over the network, so most of the time before a quote begins is spent there."""
+    with pytest.raises(Unavailable):
+        await desk.desk.submit_quote(msgspec.structs.replace(asked(), abandoned=lambda: bool(desk.asked)))
+    assert len(desk.asked) == 1
+    assert desk.database.tables.quotes == {}
 
 
 async def test_a_quote_is_kept_with_a_line_for_each_connected_insurer(desk: Desk) -> None:
