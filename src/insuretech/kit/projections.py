@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from random import SystemRandom
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -24,7 +25,7 @@ from insuretech.kit.ids import new_id
 log = structlog.get_logger(__name__)
 
 READS = Counter("insuretech_projection_reads_total", "Reads of projections, by where from.", ["projection", "source"])
-HEALED = Counter("insuretech_projection_healed_total", "Entries a sweep had to put right.", ["projection"])
+HEALED = Counter("insuretech_projection_healed_total", "Entries that had to be put right.", ["projection"])
 SWEPT = Gauge("insuretech_projection_swept_timestamp_seconds", "When the last whole sweep began.", ["projection"])
 
 SETTLING = 2.0
@@ -39,7 +40,10 @@ _DOUBT = 0.5
 _BATCH = 200
 _LOADS = 4
 """Reads of the source at once, as others need its connections, too."""
+_HEAL_EVERY = 0.2
+"""Seconds between two portions that are healed, give or take a half, so that processes do not go in step."""
 _FIRST = 0
+_chance = SystemRandom().random
 _T = TypeVar("_T")
 
 
@@ -132,6 +136,8 @@ class Projection:
         self._loads = asyncio.Semaphore(_LOADS)
         self._loading: dict[str, asyncio.Task[Entry | None]] = {}
         self._putting: set[asyncio.Task[None]] = set()
+        self._behind: set[str] = set()
+        self._healing: asyncio.Task[None] | None = None
         self._generations = _Generations(_FIRST, None)
         self._learnt = float("-inf")
         self._failed_to_learn = float("-inf")
@@ -220,15 +226,38 @@ class Projection:
         _ = self._soon(self._put_quietly(entries))
 
     async def grow(self, name: str, growth: Growth) -> None:
-        """Put what was added to an entry; the whole of it where something before is missing."""
+        """Put what was added to an entry; the whole of it, with others, where something before is missing."""
         try:
             await self._know_generations()
             for generation in self._generations.all():
                 if not await self._hot.grow(self._key(name, generation), growth, self._ttl):
-                    await self._put(await self._source.load([name]))
+                    await self._heal_soon(name)
                     return
         except HotAway:
             return
+
+    async def _heal_soon(self, name: str) -> None:
+        """Put an entry anew, and return when it is there.
+
+        Redis that comes back empty lacks every entry: one by one they would take the database from those who read.
+        """
+        self._behind.add(name)
+        if self._healing is None or self._healing.done():
+            self._healing = asyncio.create_task(self._heal())
+        await asyncio.shield(self._healing)
+
+    async def _heal(self) -> None:
+        """Portion after portion until none is missing, each in its turn among the reads of the source."""
+        try:
+            while self._behind:
+                await _pause_for_others()
+                some = [self._behind.pop() for _ in range(min(_BATCH, len(self._behind)))]
+                async with self._loads:
+                    entries = await self._source.load(some)
+                await self._put(entries)
+                HEALED.labels(self.name).inc(len(entries))
+        finally:
+            self._behind.clear()  # Redis is away again: the sweep makes good what was not put
 
     def grow_soon(self, name: str, growth: Growth) -> asyncio.Task[None]:
         """The same; whoever wants to wait for it may."""
@@ -337,7 +366,10 @@ class Projection:
             if (self._complete if there is None else there < version)
         ]
         if behind:
-            await self._put_into(generation, await self._source.load(behind))
+            async with self._loads:
+                entries = await self._source.load(behind)
+            await self._put_into(generation, entries)
+            await _pause_for_others()
         return len(behind)
 
     # ------------------------------------------------------------ generations
@@ -486,6 +518,10 @@ class Projection:
         if held.version != should.version:
             return "behind" if held.version < should.version else "ahead"
         return None if self._same(name, held.value, should.value) else "differs"
+
+
+async def _pause_for_others() -> None:
+    await asyncio.sleep(_HEAL_EVERY * (0.5 + _chance()))
 
 
 def _portions(items: Sequence[_T]) -> list[list[_T]]:

@@ -1,6 +1,6 @@
 """What the sandbox's insurers and its payment provider need: their books, and the legal corridor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -22,8 +22,6 @@ class InsurerBooks(Deliveries, Protocol):
     async def offer(self, insurer: str, reference: UUID) -> OfferRecord | None: ...
 
     async def offer_numbered(self, insurer: str, number: str) -> OfferRecord | None: ...
-
-    async def keep_offer(self, offer: OfferRecord) -> OfferRecord: ...
 
     async def reservation(self, insurer: str, reference: UUID) -> ReservationRecord | None: ...
 
@@ -51,7 +49,9 @@ class InsurerBooks(Deliveries, Protocol):
 class OfferJournal(Protocol):
     """Keeps offers of all insurers with one commit for those that come together."""
 
-    async def keep(self, offer: OfferRecord) -> OfferRecord: ...
+    async def keep(self, offer: OfferRecord, told_by: Sequence[Delivery] = ()) -> OfferRecord:
+        """What stands under the offer's reference; a new one is told of by these messages."""
+        ...
 
 
 class PaymentBooks(Deliveries, Protocol):

@@ -1,10 +1,11 @@
 """The sandbox's books, written: each record once per reference, whatever the number of attempts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -51,11 +52,6 @@ class Books:
 
     async def offer_numbered(self, insurer: str, number: str) -> OfferRecord | None:
         return await queries.offer_numbered(self._connection, insurer, number)
-
-    async def keep_offer(self, offer: OfferRecord) -> OfferRecord:
-        if await self._insert_once(offers, offer):
-            return offer
-        return await self.offer(offer.insurer, offer.reference) or offer
 
     async def reservation(self, insurer: str, reference: UUID) -> ReservationRecord | None:
         return await queries.reservation(self._connection, insurer, reference)
@@ -169,26 +165,48 @@ def looking(database: Database) -> Callable[[], AbstractAsyncContextManager[Book
     return look
 
 
+class _Waiting(NamedTuple):
+    offer: OfferRecord
+    told_by: Sequence[Delivery]
+    kept: asyncio.Future[OfferRecord]
+
+
 class GroupedOffers:
-    """Keeps offers that arrive together with one statement and one commit; implements ``OfferJournal``.
+    """Keeps offers that arrive together, and the messages that tell of them, with one statement and one commit;
+    implements ``OfferJournal``.
 
     All insurers answer a quote at about the same moment, so waiting for the disk once instead of ten times is what
     makes an insurer of 0 ms one.
     """
 
-    _INSERT = sa.text(
-        "insert into sandbox.offers select * from jsonb_populate_recordset(null::sandbox.offers, cast(:rows as jsonb))"
-        " on conflict do nothing returning insurer, reference"
+    _INSERT = Direct(
+        sa.text(
+            """
+    with kept as (
+        insert into sandbox.offers
+        select * from jsonb_populate_recordset(null::sandbox.offers, cast(:offers as jsonb))
+        on conflict do nothing returning insurer, reference
+    ),
+    told as (
+        insert into sandbox.deliveries (url, body, signature, due_at)
+        select url, convert_to(body, 'UTF8'), signature, due_at
+        from jsonb_to_recordset(cast(:told as jsonb))
+            as d (insurer text, reference uuid, url text, body text, signature text, due_at timestamptz)
+        join kept using (insurer, reference)
+    )
+    select insurer, reference from kept
+    """
+        )
     )
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[tuple[OfferRecord, asyncio.Future[OfferRecord]]] = []
+        self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def keep(self, offer: OfferRecord) -> OfferRecord:
+    async def keep(self, offer: OfferRecord, told_by: Sequence[Delivery] = ()) -> OfferRecord:
         future: asyncio.Future[OfferRecord] = asyncio.get_running_loop().create_future()
-        self._waiting.append((offer, future))
+        self._waiting.append(_Waiting(offer, told_by, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         return await future
@@ -197,27 +215,43 @@ class GroupedOffers:
         while self._waiting:
             batch, self._waiting = self._waiting[:500], self._waiting[500:]
             try:
-                kept = await self._keep([offer for offer, _ in batch])
+                kept = await self._keep(batch)
             except Exception as error:  # noqa: BLE001 - each caller gets it
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
+                for one in batch:
+                    if not one.kept.done():
+                        one.kept.set_exception(error)
                 continue
-            for (_, future), offer in zip(batch, kept, strict=True):
-                if not future.done():
-                    future.set_result(offer)
+            for one, offer in zip(batch, kept, strict=True):
+                if not one.kept.done():
+                    one.kept.set_result(offer)
 
-    async def _keep(self, batch: list[OfferRecord]) -> list[OfferRecord]:
-        rows = msgspec.json.encode(batch).decode()
+    async def _keep(self, batch: Sequence[_Waiting]) -> list[OfferRecord]:
+        firsts: dict[tuple[str, UUID], _Waiting] = {}
+        for one in batch:
+            firsts.setdefault((one.offer.insurer, one.offer.reference), one)
+        values = {
+            "offers": _as_json([one.offer for one in firsts.values()]),
+            "told": _as_json([_telling(one.offer, each) for one in firsts.values() for each in one.told_by]),
+        }
         async with self._database.reading() as connection:  # one statement commits by itself
-            fresh = {tuple(row) for row in await connection.execute(self._INSERT, {"rows": rows})}
+            rows = await self._INSERT.all(connection, values)
+            fresh = {(row["insurer"], row["reference"]) for row in rows}
             kept = []
-            for offer in batch:
-                key = (offer.insurer, offer.reference)
+            for one in batch:
+                key = (one.offer.insurer, one.offer.reference)
                 known = None if key in fresh else await queries.offer(connection, *key)
                 fresh.discard(key)  # the same once more in one batch gets what was kept of the first
-                kept.append(known or offer)
+                kept.append(known or one.offer)
             return kept
+
+
+def _as_json(items: Sequence[object]) -> str:
+    return msgspec.json.encode(items).decode()
+
+
+def _telling(offer: OfferRecord, message: Delivery) -> dict[str, object]:
+    row = {**msgspec.structs.asdict(message), "body": message.body.decode()}
+    return {"insurer": offer.insurer, "reference": offer.reference, **row}
 
 
 class StoredBehaviours:
@@ -269,6 +303,15 @@ class StoredMessages:
         .returning(*(deliveries.c[name] for name in Claimed.__struct_fields__))
     )
 
+    _DONE = Direct(
+        sa.update(deliveries)
+        .where(deliveries.c.id == sa.bindparam("delivery", type_=deliveries.c.id.type))
+        .values(
+            ended_at=sa.bindparam("at", type_=deliveries.c.ended_at.type),
+            result=sa.bindparam("told", type_=deliveries.c.result.type),
+        )
+    )
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -282,7 +325,8 @@ class StoredMessages:
             return await queries.next_delivery_at(connection)
 
     async def done(self, delivery: int, at: datetime, result: str) -> None:
-        await self._change(delivery, {"ended_at": at, "result": result})
+        async with self._database.reading() as connection:
+            await self._DONE.all(connection, {"delivery": delivery, "at": at, "told": result})
 
     async def again(self, delivery: int, due_at: datetime, result: str) -> None:
         await self._change(delivery, {"due_at": due_at, "result": result})

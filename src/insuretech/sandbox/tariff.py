@@ -1,8 +1,10 @@
 """How the sandbox's insurers price: OSAGO inside the legal corridor, the others by a reference tariff of our own."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -11,11 +13,12 @@ import msgspec
 from insuretech.contracts.answers import at_pointer
 from insuretech.contracts.dates import full_years, plus_months
 from insuretech.contracts.money import Money
-from insuretech.contracts.tariffs import CorridorSource
+from insuretech.contracts.tariffs import Corridor, CorridorSource
 from insuretech.kit.clock import legal_date
 from insuretech.kit.problems import Problem
 from insuretech.sandbox.domain import CannotPrice, Priced
 
+_REMEMBERED_FOR = 5.0  # seconds, in which all insurers of a quote have asked; a tariff that changes is known soon
 _MISSING = "Этих сведений нам недостаточно для расчёта."
 
 
@@ -84,7 +87,7 @@ class Tariff:
     """Prices any product of the marketplace from its answers."""
 
     def __init__(self, corridor: CorridorSource, reference: ReferenceTariffs) -> None:
-        self._corridor = corridor
+        self._corridor = _Remembered(corridor)
         self._reference = reference
 
     async def price(
@@ -109,7 +112,7 @@ class Tariff:
         raise CannotPrice("Такого продукта у нас нет.")
 
     async def _osago(self, answers: dict[str, Any], today: date, share: float) -> Priced:
-        corridor = await self._corridor(today, answers, "ru")
+        corridor = await self._corridor.of(today, answers)
         width = corridor.max.amount - corridor.min.amount
         starts_on = _day(answers, "/use/starts_on")
         return Priced(
@@ -119,6 +122,33 @@ class Tariff:
             starts_on=starts_on,
             ends_on=plus_months(starts_on, int(at_pointer(answers, "/use/months"))) - timedelta(days=1),
         )
+
+
+class _Remembered:
+    """The corridor of answers of just now: all insurers of a quote ask for the same one at about the same moment, and
+    where we run apart each asking goes over the network. Answers are personal, so only their digest is kept.
+    """
+
+    def __init__(self, source: CorridorSource) -> None:
+        self._source = source
+        self._asked: dict[bytes, asyncio.Task[Corridor]] = {}
+
+    async def of(self, today: date, answers: dict[str, Any]) -> Corridor:
+        """As the source says it; a failure is told to those who wait for it and then forgotten."""
+        key = sha256(today.isoformat().encode() + msgspec.json.encode(answers, order="sorted")).digest()
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = asyncio.create_task(self._ask(key, today, answers))
+        return await asyncio.shield(asked)
+
+    async def _ask(self, key: bytes, today: date, answers: dict[str, Any]) -> Corridor:
+        try:
+            corridor = await self._source(today, answers, "ru")
+        except BaseException:
+            self._asked.pop(key, None)
+            raise
+        asyncio.get_running_loop().call_later(_REMEMBERED_FOR, self._asked.pop, key, None)
+        return corridor
 
 
 def travel_price(tariff: _Travel, answers: Mapping[str, Any], level: Decimal) -> Priced:

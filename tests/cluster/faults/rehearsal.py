@@ -87,7 +87,7 @@ class Rehearsal:
 
     # ------------------------------------------------------------ the run
 
-    def run(self, faults: Sequence[Fault], *, warm_up: float = 10.0, settle: float = 3.0) -> None:
+    def run(self, faults: Sequence[Fault], *, warm_up: float = 10.0, settle: float = 1.5) -> None:
         """All faults in one load; the cluster is whole before and after each."""
         self._set_moods()
         _, surroundings = self.control.cluster.services.command()

@@ -10,8 +10,8 @@ import msgspec
 
 from insuretech.kit.db import Database
 from insuretech.kit.ids import new_id
-from insuretech.sandbox.domain import OfferRecord
-from insuretech.sandbox.repository import GroupedOffers, looking
+from insuretech.sandbox.domain import Delivery, OfferRecord
+from insuretech.sandbox.repository import GroupedOffers, StoredMessages, looking
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -67,3 +67,18 @@ async def test_a_failure_reaches_everyone_who_waits(database: Callable[[str], Da
     assert all(isinstance(answer, Exception) for answer in answers)
     good = record("tihohod", new_id())
     assert await journal.keep(good) == good
+
+
+async def test_a_new_offer_is_told_of_and_a_repeated_one_is_not(database: Callable[[str], Database]) -> None:
+    """Otherwise nobody hears of an answer that took its time, or is called once for every attempt to ask."""
+    journal, reference = GroupedOffers(database("sandbox")), new_id()
+    message = Delivery(url="http://127.0.0.1/", body=b'{"event": "quote.ready"}', signature="genuine", due_at=NOW)
+    offer = record("zvonok", reference)
+
+    await asyncio.gather(journal.keep(offer, [message, message]), journal.keep(offer, [message]))
+    await journal.keep(offer, [message])
+
+    waiting = await StoredMessages(database("sandbox")).claim(NOW, NOW + timedelta(minutes=1), 10)
+    assert [(each.url, each.body, each.signature) for each in waiting] == 2 * [
+        (message.url, message.body, message.signature)
+    ]

@@ -387,3 +387,18 @@ async def test_two_rebuilds_do_not_meet_and_a_dead_one_is_cleared_away() -> None
     assert await one == 1
     assert [key async for keys in hot.keys("test.rows", "1.1") for key in keys] == []
     assert await hot.state("test.rows") == {"active": "2", "building": ""}
+
+
+async def test_what_was_lost_is_healed_in_portions_however_many_grow_at_once() -> None:
+    """Redis that comes back empty would have every process ask the database for every quote that is open."""
+    ledger, hot = Ledger(), MemoryHot()
+    rows = projection(hot, ledger)
+    names = [f"row {number}" for number in range(300)]
+    for name in names:
+        ledger.change(name)
+        newest = ledger.change(name)
+    await asyncio.gather(*(rows.grow(name, Growth(1, 2, b"the second\n")) for name in names))
+    assert len(ledger.loads) == 2
+    assert [await rows.read(name) for name in names] == [ledger.entry(name) for name in names]
+    assert newest.version == 2
+    assert len(ledger.loads) == 2, "what was healed is read from hot storage"

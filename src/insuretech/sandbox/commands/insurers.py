@@ -4,7 +4,7 @@ Everything is keyed by the caller's reference: the first answer stands, at most 
 and per offer, and what was acknowledged is in the books.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,10 +99,12 @@ class Desk:
             outcome = chosen_outcome(turn.behaviour, request.reference)
             admit(outcome)
             offer = await self._offer(turn, request, outcome)
+            told_by: Sequence[Delivery] = ()
             if outcome == "pending" and callback_url:
-                kept = await self._keep_and_call_back(turn, offer, callback_url)
-            else:
-                kept = await self.journal.keep(offer)
+                told_by = _callbacks(turn, "quote.ready", offer.reference, offer.ready_at, callback_url)
+            kept = await self.journal.keep(offer, told_by)
+            if told_by:
+                self.delivery_waits()
             return turn.say(_offer_answer(kept, self.clock.now()), kept.premium or "")
 
     async def offer_state(self, code: str, dialect: str, reference: UUID) -> port.OfferState:
@@ -151,7 +153,9 @@ class Desk:
                     raise AnswerLost(turn.behaviour.lost_answer)
                 policy = await self._conclude(turn, books, request)
                 if policy.told_from > turn.now and callback_url and mode == "pending":
-                    await _call_back(turn, books, "policy.ready", policy.reference, policy.told_from, callback_url)
+                    ready_at = policy.told_from
+                    for message in _callbacks(turn, "policy.ready", policy.reference, ready_at, callback_url):
+                        await books.deliver(message)
             self.delivery_waits()
             answer = turn.say(_policy_answer(policy, self.clock.now()), policy.number or "")
             if mode == "unknown_issued" and policy.outcome == "issued":
@@ -241,14 +245,6 @@ class Desk:
             ends_on=priced.ends_on,
         )
 
-    async def _keep_and_call_back(self, turn: Turn, offer: OfferRecord, callback_url: str) -> OfferRecord:
-        async with self.transaction() as books:
-            kept = await books.keep_offer(offer)
-            if kept == offer:
-                await _call_back(turn, books, "quote.ready", offer.reference, offer.ready_at, callback_url)
-        self.delivery_waits()
-        return kept
-
     async def _conclude(self, turn: Turn, books: InsurerBooks, request: port.IssueRequest) -> PolicyRecord:
         """Conclude the contract or refuse it for good, and put it in the books."""
         code, now, behaviour = turn.character.code, turn.now, turn.behaviour
@@ -280,17 +276,14 @@ class Desk:
         return kept or policy
 
 
-async def _call_back(
-    turn: Turn, books: InsurerBooks, event: str, reference: UUID, ready_at: datetime, url: str
-) -> None:
-    """Schedule the callback that tells of a result."""
+def _callbacks(turn: Turn, event: str, reference: UUID, ready_at: datetime, url: str) -> list[Delivery]:
+    """The callback that tells of a result, as often as this insurer sends it."""
     behaviour = turn.behaviour
     body = msgspec.json.encode({"event": event, "external_id": reference})
     due_at = ready_at + timedelta(milliseconds=behaviour.callback_delay_ms)
     times = {"lost": 0, "duplicated": 2}.get(behaviour.callback, 1)
-    for _ in range(times):
-        forged = behaviour.callback == "forged"
-        await books.deliver(Delivery(url=url, body=body, signature="forged" if forged else "genuine", due_at=due_at))
+    signature: Literal["forged", "genuine"] = "forged" if behaviour.callback == "forged" else "genuine"
+    return [Delivery(url=url, body=body, signature=signature, due_at=due_at)] * times
 
 
 def _reservation(turn: Turn, reference: UUID, offer: OfferRecord) -> ReservationRecord:

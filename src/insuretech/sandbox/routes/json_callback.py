@@ -16,7 +16,7 @@ from insuretech.contracts import insurers as port
 from insuretech.contracts.money import Money
 from insuretech.kit.signatures import is_genuine
 from insuretech.sandbox.commands.insurers import Desk
-from insuretech.sandbox.routes.reception import HANDLERS, AnyRequest, Refused, body_of, known_insurer
+from insuretech.sandbox.routes.reception import HANDLERS, SHORT_ANSWERS, AnyRequest, Refused, body_of, known_insurer
 
 T = TypeVar("T")
 
@@ -131,6 +131,7 @@ def callback_routes(desk: Desk, secret: str) -> Router:
         route_handlers=[request_quote, quote, reserve, issue, policy, cancel],
         exception_handlers=HANDLERS,
         include_in_schema=False,
+        opt=SHORT_ANSWERS,
     )
 
 

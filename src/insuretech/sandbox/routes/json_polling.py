@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from insuretech.contracts import insurers as port
 from insuretech.contracts.money import Money
 from insuretech.sandbox.commands.insurers import Desk
-from insuretech.sandbox.routes.reception import HANDLERS, AnyRequest, Refused, body_of, known_insurer
+from insuretech.sandbox.routes.reception import HANDLERS, SHORT_ANSWERS, AnyRequest, Refused, body_of, known_insurer
 
 T = TypeVar("T")
 
@@ -109,6 +109,7 @@ def polling_routes(desk: Desk, secret: str) -> Router:
         route_handlers=[calculate, calculation, reserve, conclude, policy, terminate],
         exception_handlers=HANDLERS,
         include_in_schema=False,
+        opt=SHORT_ANSWERS,
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from insuretech.kit.web import UNCOMPRESSED
 from insuretech.sandbox.behaviours import Behaviours
 from insuretech.sandbox.faults import FAULTS
 
@@ -41,3 +42,5 @@ def _render(_: AnyRequest, refused: Refused) -> Response[bytes]:
 
 HANDLERS: Any = {**FAULTS, Refused: _render}
 """``exception_handlers`` of every dialect."""
+SHORT_ANSWERS: Any = {UNCOMPRESSED: True}
+"""``opt`` of every dialect: making ready to compress costs more than the answers weigh."""

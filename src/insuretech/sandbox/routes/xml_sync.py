@@ -20,7 +20,7 @@ from insuretech.contracts.money import Money
 from insuretech.kit.clock import MOSCOW
 from insuretech.kit.xml import XmlRefused, read_xml
 from insuretech.sandbox.commands.insurers import Desk
-from insuretech.sandbox.routes.reception import HANDLERS, AnyRequest, Refused, known_insurer
+from insuretech.sandbox.routes.reception import HANDLERS, SHORT_ANSWERS, AnyRequest, Refused, known_insurer
 
 _DIALECT = "xml_sync"
 
@@ -47,6 +47,7 @@ def xml_routes(desk: Desk, secret: str) -> Router:
         route_handlers=[answer],
         exception_handlers=HANDLERS,
         include_in_schema=False,
+        opt=SHORT_ANSWERS,
     )
 
 
