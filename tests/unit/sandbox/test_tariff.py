@@ -1,5 +1,6 @@
 """Prices of the sandbox's insurers."""
 
+import asyncio
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import product as combinations
@@ -205,3 +206,28 @@ async def test_the_real_corridor_prices_a_whole_osago_form() -> None:
     assert found.floor is not None
     assert found.ceiling is not None
     assert found.floor < found.premium < found.ceiling
+
+
+async def test_all_insurers_of_a_quote_ask_once_for_its_corridor() -> None:
+    """Ten insurers would ask the catalogue ten times for the same, over the network where they run apart."""
+    asked: list[dict[str, Any]] = []
+    trouble = [TariffUnavailable("Тарифа пока нет.")]
+
+    async def counted(on: date, answers: dict[str, Any], language: Language) -> Corridor:
+        asked.append(answers)
+        await asyncio.sleep(0.01)
+        if trouble:
+            raise trouble.pop()
+        return await corridor(on, answers, language)
+
+    tariff = Tariff(counted, load_reference_tariffs())
+    answers = {"vehicle": {"category": "B"}, "use": {"starts_on": "2026-12-01", "months": 12}}
+
+    async def prices() -> list[Any]:
+        asking = (tariff.price("osago", answers, NOW, level=1, share=share / 10) for share in range(10))
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    assert all(isinstance(each, CannotPrice) for each in await prices())
+    found = await prices()
+    assert [each.premium.amount for each in found] == [Decimal(1000 + 100 * share) for share in range(10)]
+    assert len(asked) == 2, "what failed is asked again, what is known is not"
