@@ -63,7 +63,7 @@ async def test_what_an_outage_left_is_caught_up_sooner_than_it_came_to_be(city: 
             replicas.enter_context(city.replica("relay", f"relay-{number}"))
         replicas.enter_context(city.replica("consumer", "consumer-1"))
         await city.publish(RESIDENTS, range(1))
-        await city.until_seen(RESIDENTS, 1)
+        await city.until_seen(RESIDENTS, 1, limit=120)
         for number in (1, 2, 3):
             kafka.kill(f"kafka-{number}")
         async with city.town.database.reading() as connection:

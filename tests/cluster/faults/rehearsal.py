@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,10 +181,19 @@ class Rehearsal:
         return sorted({reaction.database.service for reaction in all_reactions(self.folder)} | {"quotes"})
 
     def _set_moods(self) -> None:
-        """Through the public controls, until they answer."""
+        """Through the public controls."""
         with httpx.Client(base_url=self.control.public_url, timeout=30, trust_env=False) as http:
             known = [one["code"] for one in http.get("/sandbox/api/insurers").raise_for_status().json()]
             for code in known:
-                http.put(f"/sandbox/api/insurers/{code}", json={**BEST, **MOODS.get(code, {})}).raise_for_status()
-            provider = {**BEST_PROVIDER, "confirmation_s": PAYABLE}
-            http.put("/sandbox/api/payments", json=provider).raise_for_status()
+                _put(http, f"/sandbox/api/insurers/{code}", {**BEST, **MOODS.get(code, {})})
+            _put(http, "/sandbox/api/payments", {**BEST_PROVIDER, "confirmation_s": PAYABLE})
+
+
+def _put(http: httpx.Client, path: str, mood: dict[str, Any]) -> None:
+    """Set it, again where a connection broke: a replica that a busy machine holds up is left by the balancer."""
+    for pause in (1, 2, 4):
+        with suppress(httpx.TransportError):
+            http.put(path, json=mood).raise_for_status()
+            return
+        sleep(pause)
+    http.put(path, json=mood).raise_for_status()
