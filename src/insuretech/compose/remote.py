@@ -23,7 +23,7 @@ from insuretech.contracts.tariffs import Corridor, CorridorSource, TariffUnavail
 from insuretech.contracts.text import Language
 from insuretech.kit.breaker import Breaker
 from insuretech.kit.http import NoAnswer, NotSent, Outbound, OutgoingClient
-from insuretech.kit.problems import Invalid, Problem, ProblemDocument, Unavailable
+from insuretech.kit.problems import Invalid, Problem, ProblemDocument, Unavailable, come_again
 from insuretech.kit.settings import Settings, SettingsInvalid
 
 log = structlog.get_logger(__name__)
@@ -89,12 +89,12 @@ class Peer:
                 return response
             why = f"HTTP {response.status_code}"
         log.warning("internal.unanswered", service=self._service, why=why)
-        raise Unavailable(headers={"Retry-After": "1"})
+        raise Unavailable(headers=come_again())
 
     def _not_understood(self, response: httpx.Response) -> Problem:
         """Two versions of us that do not fit, another secret, or a load balancer that leads elsewhere."""
         log.error("internal.refused_by", service=self._service, status=response.status_code)
-        return Unavailable(headers={"Retry-After": "1"})
+        return Unavailable(headers=come_again())
 
 
 def _problem_of(response: httpx.Response, known: Collection[type[Problem]]) -> Problem | None:
