@@ -50,14 +50,18 @@ async def test_who_hangs_up_has_gone_and_who_waits_has_not() -> None:
 
 async def _asked(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A request with a body, as soon as somebody listens there."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                break
+    reader, writer = await _connected(port)
     writer.write(f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{{}}".encode())
     await writer.drain()
     return reader, writer
+
+
+async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    until = asyncio.get_running_loop().time() + 10
+    while True:
+        try:
+            return await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            if asyncio.get_running_loop().time() > until:
+                raise
+            await asyncio.sleep(0.02)

@@ -394,11 +394,9 @@ async def test_what_was_lost_is_healed_in_portions_however_many_grow_at_once() -
     ledger, hot = Ledger(), MemoryHot()
     rows = projection(hot, ledger)
     names = [f"row {number}" for number in range(300)]
-    for name in names:
+    for name in 2 * names:
         ledger.change(name)
-        newest = ledger.change(name)
     await asyncio.gather(*(rows.grow(name, Growth(1, 2, b"the second\n")) for name in names))
     assert len(ledger.loads) == 2
     assert [await rows.read(name) for name in names] == [ledger.entry(name) for name in names]
-    assert newest.version == 2
     assert len(ledger.loads) == 2, "what was healed is read from hot storage"
