@@ -109,9 +109,7 @@ async def place_order(
     A key that was used before gives its first answer, whatever stands against the request by now; that is looked for
     first, as whoever had to repeat a request has repeated it when there was much to do.
     """
-    async with desk.statements() as store:
-        before = await store.answer(request.scope, request.body)
-    if before is not None:
+    if before := await _first_answer(desk, request):
         return before
     wish = _Wish(offer_id, customer, tuple(consents), language)
     try:
@@ -121,14 +119,20 @@ async def place_order(
             await _hear_of_offer(desk, request.actor, offer_id)
             answer = await _place(desk, request, wish)
     except Problem:
-        async with desk.statements() as store:
-            before = await store.answer(request.scope, request.body)
-            if before is None:
-                raise
-            await own_purchase(store, msgspec.json.decode(before.body, type=_Placed).id, request.actor)
-        return before
+        if before := await _first_answer(desk, request):
+            return before
+        raise
     desk.wake()
     return answer
+
+
+async def _first_answer(desk: Desk, request: Request) -> StoredAnswer | None:
+    """What this key was answered with when an order was placed under it."""
+    async with desk.statements() as store:
+        before = await store.answer(request.scope, request.body)
+        if before is not None:
+            await own_purchase(store, msgspec.json.decode(before.body, type=_Placed).id, request.actor)
+    return before
 
 
 class _Placed(msgspec.Struct):
