@@ -11,6 +11,7 @@ from insuretech.cli import (
     database,
     dead_letters,
     documents,
+    keep,
     keys,
     outbox,
     partitions,
@@ -50,6 +51,7 @@ app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(settlement.commands, name="settlement")
 app.add_typer(contracts.commands, name="contracts")
 app.add_typer(topics.commands, name="topics")
+app.add_typer(keep.commands, name="keep")
 
 
 @app.callback(invoke_without_command=True)
