@@ -7,6 +7,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import URL, make_url
 
 import insuretech
@@ -15,6 +16,10 @@ from insuretech.kit.db import Database
 from insuretech.kit.embedded_postgres import EmbeddedPostgres
 from insuretech.kit.migrations import migrate
 from insuretech.kit.roles import service_url
+
+# How long an example takes says how busy the machine is; a test has the limit of pytest-timeout.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 TEMPLATE = "migrated"
 _numbers = itertools.count(1)

@@ -63,7 +63,7 @@ cases = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(on=days, answers=cases)
 def test_limits_are_the_product_of_the_factors_shown(corridors: Corridors, on: date, answers: dict[str, Any]) -> None:
     """A buyer who multiplies what the page shows must arrive at the limits it shows, and min never exceeds max."""
@@ -80,7 +80,7 @@ def test_limits_are_the_product_of_the_factors_shown(corridors: Corridors, on: d
     assert corridor.min.amount <= corridor.max.amount
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(on=days, better=st.integers(0, 13))
 def test_a_worse_class_never_costs_less(corridors: Corridors, ordinary: Answers, on: date, better: int) -> None:
     """A driver who caused a claim must not end up with a lower corridor."""
@@ -90,7 +90,7 @@ def test_a_worse_class_never_costs_less(corridors: Corridors, ordinary: Answers,
     assert worse.max.amount > here.max.amount
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(on=days, power=st.integers(1, 400), more=st.integers(0, 400))
 def test_more_power_never_costs_less(corridors: Corridors, ordinary: Answers, on: date, power: int, more: int) -> None:
     """An error in the steps of KM would make a stronger car cheaper."""
@@ -99,7 +99,7 @@ def test_more_power_never_costs_less(corridors: Corridors, ordinary: Answers, on
     assert strong.max.amount >= weak.max.amount
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(on=days, months=st.integers(3, 11))
 def test_longer_use_never_costs_less(corridors: Corridors, ordinary: Answers, on: date, months: int) -> None:
     """A longer season must not be cheaper than a shorter one."""
@@ -153,7 +153,7 @@ LEAVES = [
 ]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(on=st.dates(), leaf=st.sampled_from(LEAVES), hostile=anything)
 def test_nothing_a_client_sends_breaks_the_calculation(
     corridors: Corridors, ordinary: Answers, on: date, leaf: tuple[str | int, ...], hostile: object

@@ -42,7 +42,7 @@ def test_our_own_ids_tell_their_time() -> None:
     assert made == sorted(made)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(moments, periods), max_size=4),
     moments,

@@ -242,7 +242,7 @@ async def test_a_caller_who_hangs_up_does_not_spoil_it_for_others() -> None:
     assert len(ledger.loads) == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_order_and_repetition_of_events_leaves_the_same(data: st.DataObject) -> None:
     """What a buyer sees would depend on which of two replicas was quicker."""

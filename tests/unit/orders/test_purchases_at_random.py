@@ -315,4 +315,4 @@ class Purchases(RuleBasedStateMachine):
 
 
 TestPurchasesAtRandom = Purchases.TestCase
-TestPurchasesAtRandom.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestPurchasesAtRandom.settings = settings(max_examples=150, stateful_step_count=40)

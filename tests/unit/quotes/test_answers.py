@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from insuretech.contracts.events import InsurerGaveNoOffer, OfferReceived, OfferRefused, QuoteCompleted
@@ -49,7 +49,6 @@ def courses(draw: st.DrawFn) -> tuple[int, list[list[tuple[int, Verdict]]]]:
     return count, batches
 
 
-@settings(deadline=None)
 @given(courses())
 def test_every_line_ends_once_and_events_have_no_gap(course: tuple[int, list[list[tuple[int, Verdict]]]]) -> None:
     """A stream would skip a number and wait for ever, an offer be made twice, or a quote complete too early."""
