@@ -21,7 +21,7 @@ run: environment ## start everything on this machine; Ctrl-C stops it
 test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest, in place of all tests
 	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && \
 	if [ -n "$(ARGS)" ]; then exec $(PYTEST) $(ARGS); fi; \
-	$(PYTEST) -n $(WORKERS) tests/unit tests/service && exec $(PYTEST) tests/system tests/browser
+	exec $(PYTEST) -n $(WORKERS) --dist loadgroup tests/browser tests/system tests/service tests/unit
 
 test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes
 	@exec $(BIN)/pytest -m slow -s $(ARGS) tests/system

@@ -21,7 +21,12 @@ from tests.system.buyer import Buyer
 from tests.system.running import COMMAND, RunningMarketplace
 from tests.system.sandbox import Sandbox
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("desk"),
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(300),
+]
 
 HEADING = "Номер полиса;Дата заключения;Страховая премия"
 

@@ -17,7 +17,12 @@ from tests.system.buyer import Buyer
 from tests.system.running import RunningMarketplace
 from tests.system.sandbox import Sandbox
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("pages"),
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(180),
+]
 
 WIDTHS = (360, 768, 1440)
 HEAVIEST = 150_000  # bytes over the wire on a first visit
