@@ -10,6 +10,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium_path
 from tests.cluster.marketplace import ClusterMarketplace, running_cluster
+from tests.system.buyer import PATIENCE
 from tests.system.running import RunningMarketplace
 from tests.system.sandbox import Sandbox
 
@@ -22,7 +23,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMarketplac
     if control := running_cluster():
         yield ClusterMarketplace.of(control)
         return
-    settings = {"INSURETECH_INSURER_TIME_LIMIT": "20", "INSURETECH_ISSUE_RECHECK": "0.3"}
+    settings = {"INSURETECH_INSURER_TIME_LIMIT": "120", "INSURETECH_ISSUE_RECHECK": "0.3"}
     with RunningMarketplace(tmp_path_factory.mktemp("shop") / "home", settings) as shop:
         yield shop
 
@@ -39,7 +40,7 @@ async def chromium() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def sandbox(shop: RunningMarketplace) -> AsyncIterator[Sandbox]:
     """The outside world at its best, before and after."""
-    async with httpx.AsyncClient(base_url=shop.base_url, timeout=20, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=PATIENCE, trust_env=False) as http:
         sandbox = Sandbox(http)
         await sandbox.calm()
         yield sandbox

@@ -17,7 +17,7 @@ from insuretech.kit.clock import MOSCOW
 from tests.browser.test_pages import WIDTHS, overflows, serious
 from tests.browser.visitor import Visitor, visiting
 from tests.system.answers import ANSWERS
-from tests.system.buyer import Buyer
+from tests.system.buyer import PATIENCE, Buyer
 from tests.system.running import COMMAND, RunningMarketplace
 from tests.system.sandbox import Sandbox
 
@@ -25,7 +25,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.xdist_group("desk"),
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.timeout(300),
 ]
 
 HEADING = "Номер полиса;Дата заключения;Страховая премия"
@@ -50,7 +49,7 @@ def link(shop: RunningMarketplace, name: str) -> str:
         env=shop.environment(),
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     return str(json.loads(told.stdout)["link"])
 
@@ -60,7 +59,7 @@ async def desk(
     chromium: Browser, shop: RunningMarketplace, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[SignedIn]:
     """Two policies sold by an insurer whose register has slips, and somebody who signed in and had it fetched."""
-    async with httpx.AsyncClient(base_url=shop.base_url, timeout=20, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=PATIENCE, trust_env=False) as http:
         sandbox = Sandbox(http)
         await sandbox.calm()
         for _ in range(2):
@@ -84,7 +83,7 @@ async def fetched(visitor: Visitor, path: str) -> None:
     """Have the other side's file fetched, and wait until it was compared."""
     await visitor.open(path)
     await visitor.page.get_by_role("button", name="Запросить у них").click()
-    await visitor.page.get_by_text(re.compile("Сверено: версия")).wait_for(timeout=60_000)
+    await visitor.page.get_by_text(re.compile("Сверено: версия")).wait_for()
 
 
 async def test_a_month_from_the_file_to_the_last_discrepancy(
@@ -135,7 +134,7 @@ async def test_without_scripts(chromium: Browser, shop: RunningMarketplace, desk
         await visitor.open(desk.party)
         await page.get_by_label(re.compile("CSV или Excel")).set_input_files(file)
         await page.get_by_role("button", name="Загрузить и сверить").click()
-        await page.get_by_text("2 ошибки: файл не учтён").wait_for(timeout=60_000)
+        await page.get_by_text("2 ошибки: файл не учтён").wait_for()
         assert await page.get_by_text("Это не сумма").count() == 1
         await visitor.open(f"/staff/settlement/discrepancies?month={desk.month}")
         await page.locator("[data-row] a").first.click()
@@ -153,7 +152,7 @@ async def test_an_upload_with_scripts_ends_at_its_errors(
         await visitor.open(desk.party)
         await visitor.page.get_by_label(re.compile("CSV или Excel")).set_input_files(file)
         await visitor.page.get_by_role("button", name="Загрузить и сверить").click()
-        await visitor.page.get_by_text("1 ошибка: файл не учтён").wait_for(timeout=60_000)
+        await visitor.page.get_by_text("1 ошибка: файл не учтён").wait_for()
         await visitor.page.get_by_text("Это не дата").wait_for()
 
 

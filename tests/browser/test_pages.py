@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page
 
 from tests.browser.visitor import Visitor, visiting
 from tests.system.answers import ANSWERS
-from tests.system.buyer import Buyer
+from tests.system.buyer import PATIENCE, Buyer
 from tests.system.running import RunningMarketplace
 from tests.system.sandbox import Sandbox
 
@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.xdist_group("pages"),
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.timeout(180),
 ]
 
 WIDTHS = (360, 768, 1440)
@@ -60,7 +59,7 @@ async def bought(
     chromium: Browser, shop: RunningMarketplace, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Bought]:
     """One purchase, whose pages are then looked at closely."""
-    async with httpx.AsyncClient(base_url=shop.base_url, timeout=20, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=PATIENCE, trust_env=False) as http:
         await Sandbox(http).calm()
     paths = []
     async with visiting(chromium, shop.base_url) as visitor:
@@ -94,7 +93,7 @@ async def bought(
 
 async def consent_path(shop: RunningMarketplace) -> str:
     """Where the text of a consent stands."""
-    async with httpx.AsyncClient(base_url=shop.base_url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=PATIENCE, trust_env=False) as http:
         [first, *_] = (await http.get("/api/v1/products/osago")).json()["consents"]
     return str(first["url"]).removeprefix(shop.base_url)
 
@@ -177,7 +176,7 @@ async def test_every_page_is_light_on_a_first_visit(
 
 async def test_static_files_are_kept_for_ever_under_their_hash(shop: RunningMarketplace) -> None:
     """Otherwise every page loads everything again, or a new version of the site shows old styles."""
-    async with httpx.AsyncClient(base_url=shop.base_url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=PATIENCE, trust_env=False) as http:
         page = (await http.get("/")).text
         files = sorted(set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page)))
         assert len(files) >= 4
@@ -192,7 +191,7 @@ async def test_static_files_are_kept_for_ever_under_their_hash(shop: RunningMark
 
 async def test_the_policy_for_content_is_strict(shop: RunningMarketplace) -> None:
     """Otherwise text that a stranger smuggles into a page runs as a script."""
-    async with httpx.AsyncClient(base_url=shop.base_url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=PATIENCE, trust_env=False) as http:
         for path in PUBLIC:
             response = await http.get(path, headers={"Accept": "text/html"})
             policy = response.headers["content-security-policy"]
@@ -218,7 +217,7 @@ async def test_the_language_follows_the_browser_and_the_switch(chromium: Browser
 @pytest.mark.usefixtures("sandbox")
 async def test_a_form_from_a_foreign_page_changes_nothing(shop: RunningMarketplace) -> None:
     """Otherwise a page elsewhere places orders in the name of a visitor of ours."""
-    async with httpx.AsyncClient(base_url=shop.base_url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=shop.base_url, timeout=PATIENCE, trust_env=False) as http:
         buyer = Buyer(http)
         quote = await buyer.ask("travel", ANSWERS["travel"]())
         offer = await buyer.offer_of(quote, "bystra")

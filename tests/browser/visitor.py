@@ -8,6 +8,8 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, Response
 
+from tests.system.buyer import PATIENCE
+
 Answers = Mapping[str, Any]
 
 WORDS = {
@@ -148,7 +150,7 @@ class Visitor:
 
     async def offers_shown(self, number: int) -> None:
         """Wait until so many offers are on the page."""
-        await self.page.locator("input[name=offers]").nth(number - 1).wait_for(state="attached", timeout=30_000)
+        await self.page.locator("input[name=offers]").nth(number - 1).wait_for(state="attached")
 
     async def choose_offer(self, insurer: str | None = None) -> None:
         """Choose an insurer's offer, or the first one."""
@@ -176,7 +178,7 @@ class Visitor:
         await self.page.wait_for_url("**/orders/*")
 
     async def to_payment(self) -> None:
-        await self.page.get_by_role("button", name=re.compile(f"^{self.say('pay')}")).click(timeout=20_000)
+        await self.page.get_by_role("button", name=re.compile(f"^{self.say('pay')}")).click()
         await self.page.wait_for_url("**/sandbox/**")
 
     async def press_at_provider(self, action: str) -> None:
@@ -208,7 +210,7 @@ async def visiting(
     """A fresh profile; leaving it fails when something happened that must not."""
     locale = {"ru": "ru-RU", "en": "en-GB"}[language]
     profile = await browser.new_context(locale=locale, java_script_enabled=scripts, **context)
-    profile.set_default_timeout(15_000)
+    profile.set_default_timeout(PATIENCE * 1000)
     page = await profile.new_page()
     visitor = Visitor(profile, page, origin, language, scripts)
     visitor.watch()

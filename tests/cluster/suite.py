@@ -1,4 +1,7 @@
-"""``make test-cluster``: servers alone, then the whole cluster, brought up once for all tests that are about it."""
+"""``make test-cluster``: servers alone, then the whole cluster, brought up once for all tests that are about it.
+
+``FAULTS`` chooses faults by a part of their names (``tests/cluster/faults/test_faults.py``).
+"""
 
 import os
 import shutil
@@ -17,6 +20,7 @@ from cluster.fetching import Reporter
 from insuretech.kit.failures import Unusable
 
 FOLDER = Path("var/test-cluster")
+REPORTS = Path("var/reports")  # one file of each run of pytest, for ``tools/totals.py``
 SETTINGS = {
     "INSURETECH_INSURER_TIME_LIMIT": "10",
     "INSURETECH_ISSUE_RECHECK": "0.3",
@@ -51,7 +55,8 @@ def _pytest(name: str, marks: str, places: list[str], arguments: Sequence[str], 
     """One run; that there was nothing to run is no failure, as arguments may choose."""
     environment = {**os.environ, **({"CLUSTER_HOME": str(home)} if home else {})}
     console.rule(name)
-    command = [sys.executable, "-m", "pytest", "-m", marks, *places, *arguments]
+    report = REPORTS / f"cluster-{name.replace(' ', '-')}.xml"
+    command = [sys.executable, "-m", "pytest", "-m", marks, f"--junitxml={report}", *places, *arguments]
     code = subprocess.run(command, env=environment, check=False).returncode
     return 0 if code == 5 else code
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import httpx
 from sqlalchemy.engine import URL
 
@@ -25,7 +26,7 @@ from insuretech.kit.settings import Settings
 from tests.system.balancer import Balancer, Server
 from tests.system.running import COMMAND, eventually, free_port
 
-START_LIMIT = 150.0
+START_LIMIT = 300.0  # seconds, for all of them on a busy machine
 SECRET = "what services prove themselves with"
 EXCHANGING = ("catalogue", "quotes", "orders", "documents")
 """Services that tell each other what happens."""
@@ -77,7 +78,7 @@ class Replica:
 
     def probe(self, name: str) -> httpx.Response | None:
         """What it answers to a probe; None while it does not listen."""
-        with suppress(httpx.HTTPError), httpx.Client(trust_env=False, timeout=5) as client:
+        with suppress(httpx.HTTPError), httpx.Client(trust_env=False, timeout=20) as client:
             return client.get(f"{self.address}/healthz/{name}")
         return None
 
@@ -149,7 +150,21 @@ def town(admin: URL, folder: Path, count: Mapping[str, int], **settings: str) ->
             replica.start()
         running = Town(balancer, replicas)
         running.until_ready()
+        asyncio.run(_until_told(admin))
         yield running
+
+
+async def _until_told(admin: URL) -> None:
+    """Return when the others have heard of the products; before that nothing can be sold."""
+    told = """select exists (select from catalogue.outbox)
+        and not exists (select from catalogue.outbox where published_at is null)"""
+    connection = await asyncpg.connect(host=str(admin.query["host"]), user=admin.username, database=admin.database)
+    try:
+        async with asyncio.timeout(START_LIMIT):
+            while not await connection.fetchval(told):  # noqa: ASYNC110 - it happens in another thread
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
 
 
 @contextmanager

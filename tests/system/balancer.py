@@ -17,6 +17,7 @@ from aiohttp import web
 from insuretech.compose.addresses import service_of
 
 CHECK_EVERY = 0.2
+_PROBE_LIMIT = 20.0  # seconds; who died refuses at once, who is slow shares a busy machine
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"}
 
 
@@ -76,7 +77,7 @@ class Balancer:
             await asyncio.sleep(CHECK_EVERY)
 
     async def _probe(self, server: Server) -> None:
-        limit = aiohttp.ClientTimeout(total=2)
+        limit = aiohttp.ClientTimeout(total=_PROBE_LIMIT)
         try:
             async with self._http.get(f"{server.address}/healthz/ready", timeout=limit) as answer:
                 server.ready = answer.status == 200
@@ -119,7 +120,7 @@ class Balancer:
             headers=headers,
             data=body or None,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=2),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_PROBE_LIMIT),
         ) as answer:
             yield answer
 

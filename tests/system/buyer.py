@@ -15,6 +15,9 @@ from insuretech.kit.positions import HEADER
 
 Json = dict[str, Any]
 
+PATIENCE = 90.0
+"""Seconds to wait for anything that must come, however busy the machine is; only a test that fails waits so long."""
+
 RETURN_URL = "http://127.0.0.1/returned"
 
 CUSTOMER: Json = {
@@ -80,14 +83,19 @@ class Buyer:
     """Calls of one buyer; ``patience`` is the seconds to wait for anything."""
 
     http: httpx.AsyncClient
-    patience: float = 20.0
+    patience: float = PATIENCE
     consents: dict[str, list[Json]] = field(default_factory=dict)
 
     # ------------------------------------------------------------ quote
 
     async def ask(self, product: str, answers: Json) -> Quote:
-        """Submit a quote."""
-        answer = await self.http.post("/api/v1/quotes", json={"product": product, "answers": answers})
+        """Submit a quote; who is told to come again, as a process cannot keep up, does."""
+        limit = monotonic() + self.patience
+        while True:
+            answer = await self.http.post("/api/v1/quotes", json={"product": product, "answers": answers})
+            if answer.status_code != 503 or "Retry-After" not in answer.headers or monotonic() > limit:
+                break
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
         created = wanted(201, answer)
         quote = Quote(created["id"], created["access_token"], created)
         quote.hear(answer)
@@ -155,10 +163,10 @@ class Buyer:
         answer = await self.http.get(f"/api/v1/orders/{order.id}", headers=order.headers)
         return wanted(200, order.quote.hear(answer))
 
-    async def reaches(self, order: Order, *statuses: str, within: float | None = None) -> Json:
+    async def reaches(self, order: Order, *statuses: str) -> Json:
         """The order once it is in one of the states."""
         return await self.until(
-            lambda: self.state(order), lambda state: state["status"] in statuses, within=within, wish=str(statuses)
+            lambda: self.state(order), lambda state: state["status"] in statuses, wish=str(statuses)
         )
 
     async def pay(self, order: Order, action: str = "pay", *, key: str | None = None) -> Json:
@@ -206,11 +214,10 @@ class Buyer:
         look: Callable[[], Awaitable[Json]],
         holds: Callable[[Json], bool],
         *,
-        within: float | None = None,
         wish: str = "",
     ) -> Json:
         """Look again and again until a condition holds."""
-        limit = monotonic() + (within or self.patience)
+        limit = monotonic() + self.patience
         while not holds(state := await look()):
             if monotonic() > limit:
                 raise NotInTime(f"waited for {wish or 'a condition'}, it stands at {state}")

@@ -6,11 +6,11 @@ import httpx
 import pytest
 
 from tests.cluster.marketplace import ClusterMarketplace, running_cluster
-from tests.system.buyer import Buyer
+from tests.system.buyer import PATIENCE, Buyer
 from tests.system.running import RunningMarketplace
 
 QUICK = {
-    "INSURETECH_INSURER_TIME_LIMIT": "3",
+    "INSURETECH_INSURER_TIME_LIMIT": "10",
     "INSURETECH_ISSUE_RECHECK": "0.3",
     "INSURETECH_BODY_TIME_LIMIT": "1",
 }
@@ -36,7 +36,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMarketpl
 async def http(market: RunningMarketplace) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the marketplace."""
     limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(base_url=market.base_url, timeout=20, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=market.base_url, timeout=PATIENCE, limits=limits, trust_env=False) as client:
         yield client
 
 

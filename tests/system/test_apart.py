@@ -17,7 +17,7 @@ from insuretech.compose.database import create_database
 from insuretech.kit.embedded_postgres import EmbeddedPostgres
 from tests.system.answers import osago, travel
 from tests.system.apart import Replica, Town, town
-from tests.system.buyer import Buyer, Json, wanted
+from tests.system.buyer import PATIENCE, Buyer, Json, wanted
 from tests.system.running import COMMAND
 from tests.system.sandbox import Sandbox
 
@@ -49,7 +49,7 @@ async def at(running: Town) -> AsyncIterator[dict[int, Buyer]]:
     clients = {
         number: httpx.AsyncClient(
             base_url=running.base_url,
-            timeout=20,
+            timeout=PATIENCE,
             trust_env=False,
             headers={"X-Replica": str(number)} if number else {},
         )
@@ -98,7 +98,7 @@ async def test_a_callback_that_comes_to_another_replica_is_heard(
     running.balancer.pinned["/api/v1/callbacks/"] = "2"
     await sandbox.behave(CALLING_BACK, outcome="pending", pending_ms=1500)
     quote = await at[1].ask("osago", osago())
-    offer = await asyncio.wait_for(at[1].offer_of(quote, CALLING_BACK), 10)
+    offer = await asyncio.wait_for(at[1].offer_of(quote, CALLING_BACK), 25)
     assert offer["premium"]["currency"] == "RUB"
 
 
@@ -151,7 +151,7 @@ async def test_an_order_in_the_hands_of_a_killed_replica_is_taken_up_by_another(
     first.kill()
     try:
         await sandbox.behave("bystra")
-        await at[2].reaches(order, "awaiting_payment", within=30)
+        await at[2].reaches(order, "awaiting_payment")
         await at[2].pay(order)
         await at[2].reaches(order, "issued")
     finally:
@@ -235,7 +235,7 @@ async def test_no_request_fails_while_replicas_are_stopped_one_by_one(running: T
 
 def _stopped(replica: Replica) -> int:
     replica.ask_to_stop()
-    return replica.ended(30)
+    return replica.ended(60)
 
 
 async def test_a_replica_started_before_its_database_becomes_ready_by_itself(
@@ -250,9 +250,7 @@ async def test_a_replica_started_before_its_database_becomes_ready_by_itself(
     late = Replica("catalogue", 9, environment, tmp_path / "late.log")
     late.start()
     try:
-        await at[0].until(
-            lambda: _said(late, "startup"), lambda said: 'database "late"' in str(said["failing"]), within=90
-        )
+        await at[0].until(lambda: _said(late, "startup"), lambda said: 'database "late"' in str(said["failing"]))
         assert (await _answered(late, "live", 200)).json()["status"] == "live"
         page = await at[0].http.get(f"{late.address}/api/v1/products")
         assert (page.status_code, page.headers["retry-after"]) == (503, "1")

@@ -22,7 +22,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.core.result import Ok
 
 from tests.system.answers import ANSWERS
-from tests.system.buyer import Buyer
+from tests.system.buyer import PATIENCE, Buyer
 from tests.system.running import RunningMarketplace
 from tests.system.sandbox import Sandbox
 
@@ -36,7 +36,7 @@ SKIPPED_CHECKS = (
     "positive_data_acceptance",
 )
 
-pytestmark = pytest.mark.timeout(120 + 5 * EXAMPLES)
+pytestmark = pytest.mark.timeout(600 + 5 * EXAMPLES)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Known:
 
 async def one_purchase(market: RunningMarketplace) -> Known:
     """Something to be found, made before the fuzzing begins."""
-    async with httpx.AsyncClient(base_url=market.base_url, timeout=20, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=market.base_url, timeout=PATIENCE, trust_env=False) as http:
         await Sandbox(http).calm()
         order, state = await Buyer(http).buy("travel", ANSWERS["travel"](), "bystra")
         ids = {"quote_id": order.quote.id, "order_id": order.id, "number": state["policy"]["number"]}
@@ -91,7 +91,7 @@ def fuzz(cases: Any, known: Known) -> None:
         headers = at_home(case, known)
         mended = case.path_parameters != before  # then what was wrong with the request may be right now
         without = [*excluded, check("negative_data_rejection")] if mended else excluded
-        case.call_and_validate(headers=headers, timeout=20, excluded_checks=without)
+        case.call_and_validate(headers=headers, timeout=PATIENCE, excluded_checks=without)
 
     send()
 

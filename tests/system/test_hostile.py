@@ -11,11 +11,10 @@ import pytest
 
 from tests.system import hostile
 from tests.system.answers import ANSWERS
-from tests.system.buyer import CUSTOMER, Buyer, Json, keyed, wanted
+from tests.system.buyer import CUSTOMER, PATIENCE, Buyer, Json, keyed, wanted
 from tests.system.running import RunningMarketplace
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-SLOWEST_CLIENTS_PATIENCE = 8.0  # seconds; the server's own limit is set to one
 
 
 @pytest.fixture
@@ -108,7 +107,7 @@ async def test_a_body_that_does_not_come_ends_with_408(market: RunningMarketplac
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
         writer.write(f"{head}Idempotency-Key: {uuid4()}\r\n\r\n{{".encode())
         try:
-            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SLOWEST_CLIENTS_PATIENCE)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
         except (TimeoutError, asyncio.IncompleteReadError) as error:
             return f"{method} {path}: {type(error).__name__}"
         finally:
@@ -232,7 +231,7 @@ async def test_refused_requests_leave_no_trace(
 
 async def until_nothing_is_under_way(market: RunningMarketplace) -> None:
     """Wait for what earlier requests set going: insurers still asked, events still to be handed over, orders due."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(PATIENCE):
         while await waiting(market):  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.1)
 

@@ -4,13 +4,19 @@ import subprocess
 
 import msgspec
 
+from tests.system.buyer import PATIENCE
 from tests.system.running import COMMAND, RunningMarketplace
 
 
 def insuretech(market: RunningMarketplace, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command beside the marketplace."""
     return subprocess.run(
-        [str(COMMAND), *arguments], env=market.environment(), capture_output=True, text=True, timeout=30, check=False
+        [str(COMMAND), *arguments],
+        env=market.environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
