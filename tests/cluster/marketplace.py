@@ -13,7 +13,7 @@ from cluster.control import Control
 from insuretech.kit.embedded_postgres import SUPERUSER, EmbeddedPostgres
 from tests.system.running import RunningMarketplace
 
-_BACK_LIMIT = 60.0  # seconds for killed replicas
+_BACK_LIMIT = 180.0  # seconds for killed replicas
 
 
 def running_cluster() -> Control | None:
@@ -50,7 +50,7 @@ class ClusterMarketplace(RunningMarketplace):
     async def rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """What a statement gives, asked as the administrator of the database, by way of the load balancer."""
         connection = await asyncpg.connect(
-            host=str(self.control.cluster.sockets), user=SUPERUSER, database=database.NAME, timeout=5
+            host=str(self.control.cluster.sockets), user=SUPERUSER, database=database.NAME, timeout=60
         )
         try:
             return await connection.fetch(statement, *arguments)

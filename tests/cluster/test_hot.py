@@ -11,6 +11,7 @@ from cluster.part import RunningRedis
 from insuretech.kit.hot import Entry, HotAway, HotStore
 from insuretech.kit.redis_hot import RedisHot
 from insuretech.kit.redis_nodes import LIMIT, RedisNodes, addresses_of
+from tests.system.running import strain
 from tests.unit.kit import hot_contract
 from tests.unit.kit.hot_contract import key
 
@@ -53,7 +54,7 @@ async def test_a_lost_master_costs_bounded_time_and_its_keys_come_back(
     getattr(redis_cluster, fault)(victim)
     try:
         slowest, away, served = 0.0, 0, 0
-        until = perf_counter() + 20
+        until = perf_counter() + 20 * strain()
         while True:
             began = perf_counter()
             found = await asyncio.gather(
@@ -69,7 +70,7 @@ async def test_a_lost_master_costs_bounded_time_and_its_keys_come_back(
             await asyncio.sleep(0.05)
     finally:
         redis_cluster.heal()
-    assert slowest < 3 * LIMIT
+    assert slowest < 3 * LIMIT * strain()
     assert served > away / 2, "other shards go on"
     assert set(await hot.get_many(names)) == {Entry(2, b"after")}
 
@@ -96,12 +97,12 @@ async def test_nobody_there_is_told_at_once() -> None:
         began = perf_counter()
         with pytest.raises(HotAway):
             await hot.get(key("a"))
-        assert perf_counter() - began < LIMIT
+        assert perf_counter() - began < LIMIT * strain()
     await hot.aclose()
 
 
 def configure(cluster: RunningRedis, name: str, value: str) -> None:
     """Set an option on every node."""
     for host, port in addresses_of(cluster.nodes):
-        with redis.Redis(host, port, socket_timeout=5) as client:
+        with redis.Redis(host, port, socket_timeout=60) as client:
             client.config_set(name, value)

@@ -65,7 +65,7 @@ async def test_a_service_that_froze_altogether_serves_again_by_itself(s3: Runnin
             await vault.keep(b"during")
     finally:
         s3.heal()
-    file = await kept_within(30, vault, b"after")
+    file = await kept_within(150, vault, b"after")
     assert await vault.read(file) == b"after"
 
 

@@ -12,6 +12,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from cluster.part import RunningGarage, RunningKafka, RunningRedis
+from tests.system.running import strain
 
 
 def test_kafka_keeps_a_message_when_the_broker_that_took_it_dies(kafka: RunningKafka) -> None:
@@ -21,7 +22,7 @@ def test_kafka_keeps_a_message_when_the_broker_that_took_it_dies(kafka: RunningK
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})
     producer.produce("parts.kept", key="a", value="1")
     assert producer.flush(30) == 0
-    leader = admin.list_topics("parts.kept", timeout=10).topics["parts.kept"].partitions[0].leader
+    leader = admin.list_topics("parts.kept", timeout=60).topics["parts.kept"].partitions[0].leader
     kafka.kill(f"kafka-{leader}")
     try:
         consumer = Consumer(
@@ -44,7 +45,7 @@ def test_redis_takes_writes_again_after_a_master_died(redis_cluster: RunningRedi
     assert len(before) == 3
     redis_cluster.kill(before[0])
     try:
-        until = time.monotonic() + 15
+        until = time.monotonic() + 15 * strain()
         while True:
             try:
                 for key in range(50):

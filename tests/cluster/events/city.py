@@ -90,7 +90,7 @@ class City:
             finally:
                 process.kill()
 
-    async def until(self, done: Callable[[], object], limit: float = 60) -> None:
+    async def until(self, done: Callable[[], object], limit: float = 200) -> None:
         """Return when what is asked for again and again is so."""
         async with asyncio.timeout(limit):
             while True:
@@ -101,11 +101,11 @@ class City:
                     return
                 await asyncio.sleep(0.05)
 
-    async def until_seen(self, residents: int, each: int, consumer: str = "register", limit: float = 60) -> None:
+    async def until_seen(self, residents: int, each: int, consumer: str = "register", limit: float = 200) -> None:
         """Return when a consumer has noted that every resident moved so often."""
         await self.until_noted(residents * each, consumer, limit)
 
-    async def until_noted(self, moved: int, consumer: str = "register", limit: float = 60) -> None:
+    async def until_noted(self, moved: int, consumer: str = "register", limit: float = 200) -> None:
         """Return when a consumer has noted so many moves."""
 
         async def all_there() -> bool:

@@ -9,6 +9,7 @@ from cluster.part import RunningKafka
 from insuretech.kit.relay_statements import RANGES
 from tests.cluster.events.city import City, running
 from tests.cluster.events.test_through_kafka import in_order
+from tests.system.running import strain
 
 RESIDENTS = 24
 
@@ -30,7 +31,7 @@ async def moving(city: City, turns: int, pause: float = 0.1) -> AsyncIterator["a
         task.cancel()
 
 
-async def told_all(city: City, turns: int, limit: float = 90) -> None:
+async def told_all(city: City, turns: int, limit: float = 200) -> None:
     """Return when nothing waits in the outbox."""
     await city.town.quiet(limit)
     assert city.told() == in_order(RESIDENTS, turns)
@@ -44,7 +45,7 @@ async def test_the_others_go_on_when_a_relay_is_killed(city: City) -> None:
             await city.until(lambda: _ranges_held(city, by=3))
             await asyncio.sleep(0.5)
             relays[1].kill()
-            await city.until(lambda: _ranges_held(city, by=2), limit=10)
+            await city.until(lambda: _ranges_held(city, by=2), limit=10 * strain())
             assert len(await _holders(city)) == RANGES, "all ranges are taken again"
         await told_all(city, 80)
 
@@ -57,10 +58,10 @@ async def test_a_frozen_relay_is_stepped_over_and_does_no_harm_when_it_thaws(cit
             await city.until(lambda: _ranges_held(city, by=2))
             await asyncio.sleep(0.5)
             relays[0].send_signal(signal.SIGSTOP)
-            await city.until(lambda: _ranges_held(city, by=1), limit=20)
+            await city.until(lambda: _ranges_held(city, by=1), limit=20 * strain())
             await asyncio.sleep(1)
             relays[0].send_signal(signal.SIGCONT)
-            await city.until(lambda: _ranges_held(city, by=2), limit=20)
+            await city.until(lambda: _ranges_held(city, by=2), limit=20 * strain())
         await told_all(city, 200)
 
 
@@ -83,7 +84,7 @@ async def test_a_broker_is_killed_in_the_middle(city: City, kafka: RunningKafka)
             await asyncio.sleep(3)
             kafka.kill("kafka-2")
             await asyncio.sleep(8)
-        await city.until_seen(RESIDENTS, 150, limit=60)
+        await city.until_seen(RESIDENTS, 150)
         kafka.start("kafka-2")
         await told_all(city, 150)
     assert await city.town.seen() == in_order(RESIDENTS, 150)
@@ -99,7 +100,7 @@ async def test_kafka_is_away_for_a_while_and_comes_back(city: City, kafka: Runni
             await asyncio.sleep(5)
             assert await city.town.unpublished() > 0, "it waits in the outbox"
         kafka.heal()
-        await city.until_seen(RESIDENTS, 120, limit=90)
+        await city.until_seen(RESIDENTS, 120)
         await told_all(city, 120)
     assert await city.town.seen() == in_order(RESIDENTS, 120)
 
@@ -117,7 +118,7 @@ async def test_consumers_are_killed_and_replaced_while_news_flow(city: City) -> 
                 await asyncio.to_thread(running_now[number].wait, 20)
                 running_now[number] = replicas.enter_context(city.replica("consumer", f"c-{number}"))
                 await asyncio.sleep(3)
-        await city.until_seen(RESIDENTS, 250, limit=60)
+        await city.until_seen(RESIDENTS, 250)
         for each in running_now:
             each.terminate()
             assert await asyncio.to_thread(each.wait, 20) == 0, "it stops in good order"

@@ -101,7 +101,7 @@ async def confirmed(connector: port.InsurerConnector) -> port.IssueRequest:
 
 async def settled(look: Callable[[], Any]) -> Any:
     """The first answer that is not ``Pending``."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         answer = await look()
         while isinstance(answer, port.Pending):
             await asyncio.sleep(min(answer.retry_after, 0.05))

@@ -107,7 +107,7 @@ async def test_a_cancelled_statement_leaves_no_answer_behind(database: Callable[
     for one in asked:
         one.cancel()
     assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*asked, return_exceptions=True))
-    async with asyncio.timeout(5), kept.reading() as connection:
+    async with asyncio.timeout(20), kept.reading() as connection:
         found = await Direct(sa.select(sa.literal_column("1").label("one"))).first(connection, {})
     assert found is not None
     assert found["one"] == 1

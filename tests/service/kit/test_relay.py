@@ -19,6 +19,7 @@ from insuretech.kit.messaging import Outbox, Reaction
 from insuretech.kit.outbox import until_delivered
 from insuretech.kit.relay import LocalRelay, deliver, deliver_together
 from tests.service.kit.town import ResidentMoved, Town, all_moves, messaging
+from tests.system.running import strain
 
 
 @asynccontextmanager
@@ -209,7 +210,7 @@ async def test_a_restart_goes_on_where_it_stopped(town: Town) -> None:
         await asyncio.sleep(0.002)
 
     async with running(town.relay(town.consumer(meddle=slowly))):
-        await asyncio.wait_for(seen.wait(), 10)
+        await asyncio.wait_for(seen.wait(), 60)
     assert await town.unpublished() > 0, "it was stopped in the middle"
     async with running(town.relay(town.consumer())):
         await town.quiet()
@@ -287,14 +288,14 @@ async def test_a_commit_wakes_the_relay_at_once(town: Town) -> None:
     delays = []
     async with running(town.relay(town.consumer(meddle=note), interval=30)):
         await town.publish(ResidentMoved(resident="r", number=-1))
-        await asyncio.wait_for(got.wait(), 10)
+        await asyncio.wait_for(got.wait(), 60)
         for number in range(20):
             got.clear()
             began = time.monotonic()
             await town.publish(ResidentMoved(resident="r", number=number))
-            await asyncio.wait_for(got.wait(), 5)
+            await asyncio.wait_for(got.wait(), 25)
             delays.append(time.monotonic() - began)
-    assert statistics.median(delays) < 0.1, "by notification it takes milliseconds, by polling 30 s"
+    assert statistics.median(delays) < 0.1 * strain(), "by notification it takes milliseconds, by polling 30 s"
 
 
 async def test_an_event_nobody_reacts_to_is_done_with(town: Town) -> None:
@@ -314,7 +315,7 @@ async def test_one_slow_aggregate_does_not_hold_up_the_others(town: Town) -> Non
 
     await town.publish(*all_moves(residents=5, each=3))
     async with running(town.relay(town.consumer(meddle=hang))):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while set(await town.seen()) != {"r1", "r2", "r3", "r4"}:  # noqa: ASYNC110 - a table sets no event
                 await asyncio.sleep(0.01)
         release.set()

@@ -115,7 +115,7 @@ class Town:
             rows = (await connection.execute(sa.select(*columns).order_by(messaging.outbox.c.position))).mappings()
             return [Envelope(**{**row, "payload": msgspec.Raw(row["payload"])}) for row in rows]
 
-    async def quiet(self, limit: float = 10) -> None:
+    async def quiet(self, limit: float = 90) -> None:
         """Return when nothing waits in the outbox."""
         async with asyncio.timeout(limit):
             while await self.unpublished():  # noqa: ASYNC110 - a table sets no event

@@ -285,7 +285,7 @@ async def test_a_printed_document_is_linked(world: World) -> None:
     )
     assert await world.hear(ready, event_id=UUID(int=1))
     assert await world.hear(ready, event_id=UUID(int=1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (url := (await world.order(order_id))["policy"]["document_url"]) is None:  # noqa: ASYNC110 - as a page
             await asyncio.sleep(0.01)
     assert url == "https://example.org/api/v1/policies/XXX%200000000001/document"

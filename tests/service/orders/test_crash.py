@@ -42,7 +42,7 @@ async def die_at(world: World, fatal: Step, moment: Moment) -> None:
 async def _run_until(saga: Saga, reached: asyncio.Event) -> None:
     running = asyncio.create_task(saga.run())
     try:
-        await asyncio.wait_for(reached.wait(), 10)
+        await asyncio.wait_for(reached.wait(), 60)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):

@@ -236,5 +236,5 @@ async def test_who_begins_to_listen_between_the_news_and_its_keeping_hears_it_at
     assert not listening.done()
     kept.visible = 1
     hot.may.set()
-    assert b"id: 1\n" in await asyncio.wait_for(listening, 0.5)
+    assert b"id: 1\n" in await asyncio.wait_for(listening, 0.9)
     await told.aclose()  # type: ignore[attr-defined]

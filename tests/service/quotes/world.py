@@ -133,7 +133,7 @@ class World:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def completed(self, created: Mapping[str, str], limit: float = 10.0) -> Any:
+    async def completed(self, created: Mapping[str, str], limit: float = 60.0) -> Any:
         """The quote once every insurer has ended."""
         async with asyncio.timeout(limit):
             while (state := await self.show(created))["status"] == "collecting":  # noqa: ASYNC110 - a person would poll
@@ -239,20 +239,20 @@ class OpenStream:
                 self._chunks.put_nowait(None)
 
     async def opened(self) -> None:
-        await asyncio.wait_for(self._started.wait(), 5)
+        await asyncio.wait_for(self._started.wait(), 60)
 
     async def hang_up(self) -> None:
         self._gone.set()
         with suppress(asyncio.CancelledError):
-            await asyncio.wait_for(self._task, 5)
+            await asyncio.wait_for(self._task, 60)
 
-    async def chunk(self, limit: float = 5.0) -> bytes | None:
+    async def chunk(self, limit: float = 60.0) -> bytes | None:
         """The next piece as it was sent, or None at the end."""
         piece = await asyncio.wait_for(self._chunks.get(), limit)
         self.raw += piece or b""
         return piece
 
-    async def next(self, limit: float = 5.0) -> Heard | None:
+    async def next(self, limit: float = 60.0) -> Heard | None:
         """The next event, or None at the end."""
         while not self._heard:
             piece = await self.chunk(limit)
@@ -261,7 +261,7 @@ class OpenStream:
             self._heard += [heard for block in piece.decode().split("\n\n") if (heard := _read(block)) is not None]
         return self._heard.pop(0)
 
-    async def rest(self, limit: float = 5.0) -> list[Heard]:
+    async def rest(self, limit: float = 60.0) -> list[Heard]:
         """Every event until the stream ends."""
         heard = []
         while (event := await self.next(limit)) is not None:

@@ -119,13 +119,13 @@ class RunningSandbox:
     async def calls(self, code: str) -> Any:
         return (await self.http.get(f"{self.url}/sandbox/api/calls", params={"insurer": code})).json()
 
-    async def messages(self, count: int, within: float = 5.0) -> list[Received]:
+    async def messages(self, count: int, within: float = 60.0) -> list[Received]:
         """What has come, once there are so many."""
         await eventually(lambda: len(self.received) >= count, within)
         return self.received
 
 
-async def eventually(holds: Callable[[], bool], within: float = 5.0) -> None:
+async def eventually(holds: Callable[[], bool], within: float = 60.0) -> None:
     """Wait until a condition comes true; fail when it does not in time."""
     async with asyncio.timeout(within):
         while not holds():  # noqa: ASYNC110 - what is waited for happens on the other side of a socket
@@ -253,7 +253,7 @@ def _takers(sandbox: RunningSandbox) -> list[Any]:
 
 
 async def _answering(sandbox: RunningSandbox) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await sandbox.http.get(f"{sandbox.url}/sandbox/api/payments")

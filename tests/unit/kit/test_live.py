@@ -25,7 +25,7 @@ async def test_a_message_wakes_a_listener_that_waits() -> None:
         waiting = asyncio.create_task(one.next(30))
         await asyncio.sleep(0)
         hub.publish("quote:1", "a")
-        assert await asyncio.wait_for(waiting, 1) == "a"
+        assert await asyncio.wait_for(waiting, 20) == "a"
 
 
 async def test_who_falls_behind_is_told_once_and_goes_on() -> None:
@@ -51,7 +51,7 @@ async def test_closing_tells_everyone_also_those_who_lag(full: bool) -> None:
         await asyncio.sleep(0)
         hub.close()
         if waiting is not None:
-            assert await asyncio.wait_for(waiting, 1) is CLOSED
+            assert await asyncio.wait_for(waiting, 20) is CLOSED
         assert await one.next(30) is CLOSED
         assert await one.next(30) is CLOSED
 
@@ -61,7 +61,7 @@ async def test_who_comes_after_the_close_is_told_at_once() -> None:
     hub = LiveHub()
     hub.close()
     with hub.subscribe("quote:1") as late:
-        assert await asyncio.wait_for(late.next(30), 1) is CLOSED
+        assert await asyncio.wait_for(late.next(30), 20) is CLOSED
 
 
 async def test_what_nobody_listens_to_costs_nothing() -> None:

@@ -33,7 +33,7 @@ def is_gone(pid: int) -> bool:
 
 async def until(done: Callable[[], bool]) -> None:
     """Return when it is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(0.01)
 

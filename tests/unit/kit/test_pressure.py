@@ -13,14 +13,12 @@ async def test_a_loop_that_is_held_up_again_and_again_is_under_pressure_until_it
     running = asyncio.create_task(pressure.run())
     try:
         await asyncio.sleep(0.25)
-        assert not pressure.is_high()
+        await _low(pressure)
         for _ in range(4):
             time.sleep(0.4)  # noqa: ASYNC251 - this is what a busy processor looks like
             await asyncio.sleep(0.02)
         assert pressure.is_high()
-        async with asyncio.timeout(5):
-            while pressure.is_high():  # noqa: ASYNC110 - a measurement sets no event
-                await asyncio.sleep(0.05)
+        await _low(pressure)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -51,3 +49,10 @@ def test_one_long_wait_for_a_connection_is_no_pressure() -> None:
     pressure = Pressure()
     pressure.note(0, 60)
     assert not pressure.is_high()
+
+
+async def _low(pressure: Pressure) -> None:
+    """Return when there is none; the machine may have other things to do, but not for ever."""
+    async with asyncio.timeout(60):
+        while pressure.is_high():  # noqa: ASYNC110 - a measurement sets no event
+            await asyncio.sleep(0.05)

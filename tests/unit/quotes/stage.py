@@ -24,7 +24,7 @@ QUICK = EngineSettings(
 )
 
 
-async def eventually(condition: Callable[[], bool], limit: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], limit: float = 60.0) -> None:
     """Wait until something holds; fails after ``limit`` seconds."""
     async with asyncio.timeout(limit):
         while not condition():  # noqa: ASYNC110 - what is waited for is data, nobody signals it
@@ -70,7 +70,7 @@ class Stage:
             await store.add_quote(new, lines, claimed_by.id if claimed_by else None)
         return new, lines
 
-    async def until_completed(self, of: Quote, limit: float = 5.0) -> None:
+    async def until_completed(self, of: Quote, limit: float = 60.0) -> None:
         await eventually(lambda: not self.database.tables.quotes[of.id].open_lines, limit)
 
     def outcomes(self, lines: Sequence[Line]) -> dict[str, LineStatus]:

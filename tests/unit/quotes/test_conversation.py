@@ -99,7 +99,7 @@ async def test_a_callback_cuts_the_waiting_short() -> None:
     await asyncio.sleep(0.01)
     assert not talking.done()
     conversation.woken.set()
-    assert await asyncio.wait_for(talking, 1) == offered()
+    assert await asyncio.wait_for(talking, 60) == offered()
 
 
 @pytest.mark.parametrize("error", [InsurerUnavailable, OutcomeUnknown])
