@@ -21,7 +21,7 @@ run: environment ## start everything on this machine; Ctrl-C stops it
 test: dev-environment ## all tests, the walk in the browser too; ARGS= goes to pytest, in place of all tests
 	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && \
 	if [ -n "$(ARGS)" ]; then exec $(PYTEST) $(ARGS); fi; \
-	exec $(PYTEST) --junitxml=var/reports/test.xml -n $(WORKERS) --dist loadgroup \
+	exec $(PYTEST) --junitxml=var/reports/test.xml -n $(WORKERS) --dist loadscope \
 		tests/browser tests/system tests/service tests/unit
 
 test-reliability: dev-environment ## two hundred purchases under SIGKILL, books compared; minutes

@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import URL, make_url
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 import insuretech
 from insuretech.compose.database import create_database
@@ -21,8 +23,28 @@ from insuretech.kit.roles import service_url
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+TOGETHER = ("tests/browser/test_desk.py", "tests/browser/test_pages.py", "tests/system/test_apart.py")
+"""Files whose tests share a stage that is expensive to set: one worker takes all of a file."""
+
 TEMPLATE = "migrated"
 _numbers = itertools.count(1)
+
+
+class ByStage(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Files of ``TOGETHER`` as a whole and first, then one test after the other as workers have time.
+
+    ``--dist loadgroup`` would do, but its groups are lost with pytest 9.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Ours in place of ``--dist loadscope``."""
+    return ByStage(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,7 @@ from tests.system.buyer import PATIENCE, Buyer
 from tests.system.running import COMMAND, RunningMarketplace
 from tests.system.sandbox import Sandbox
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("desk"),
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 HEADING = "Номер полиса;Дата заключения;Страховая премия"
 

@@ -17,11 +17,7 @@ from tests.system.buyer import PATIENCE, Buyer
 from tests.system.running import RunningMarketplace
 from tests.system.sandbox import Sandbox
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("pages"),
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 WIDTHS = (360, 768, 1440)
 HEAVIEST = 150_000  # bytes over the wire on a first visit

@@ -21,7 +21,7 @@ from tests.system.buyer import PATIENCE, Buyer, Json, wanted
 from tests.system.running import COMMAND
 from tests.system.sandbox import Sandbox
 
-pytestmark = [pytest.mark.xdist_group("apart"), pytest.mark.single]
+pytestmark = pytest.mark.single
 
 COUNT = {"catalogue": 2, "quotes": 2, "orders": 2, "documents": 2, "sandbox": 2, "storefront": 1}
 CALLING_BACK = "zvonok"
