@@ -18,9 +18,10 @@ from rich.console import Console
 from cluster import parts, ports
 from cluster.fetching import Reporter
 from insuretech.kit.failures import Unusable
+from tests.cluster.totals import totals
 
 FOLDER = Path("var/test-cluster")
-REPORTS = Path("var/reports")  # one file of each run of pytest, for ``tools/totals.py``
+REPORTS = Path("var/reports/cluster")  # one file of each run of pytest
 SETTINGS = {
     "INSURETECH_INSURER_TIME_LIMIT": "10",
     "INSURETECH_ISSUE_RECHECK": "0.3",
@@ -41,13 +42,14 @@ class ClusterDidNotStop(Unusable):
 def main(arguments: Sequence[str]) -> int:
     """Run everything; what is given goes to pytest. The exit code is 0 only if all of it is well."""
     parts.install(Reporter(console))
+    shutil.rmtree(REPORTS, ignore_errors=True)
     began = monotonic()
     codes = [_pytest("servers alone", "not whole", ["tests/cluster"], arguments)]
     with _cluster() as home:
         places = ["tests/system", "tests/browser"]
         codes.append(_pytest("behaviour", "not slow and not single", places, arguments, home))
         codes.append(_pytest("faults", "whole", ["tests/cluster"], arguments, home))
-    console.print(f"All of it: {(monotonic() - began) / 60:.1f} min", style="bold")
+    console.print(f"All of it: {totals(REPORTS)}; {(monotonic() - began) / 60:.1f} min with the start", style="bold")
     return max(codes)
 
 
@@ -55,7 +57,7 @@ def _pytest(name: str, marks: str, places: list[str], arguments: Sequence[str], 
     """One run; that there was nothing to run is no failure, as arguments may choose."""
     environment = {**os.environ, **({"CLUSTER_HOME": str(home)} if home else {})}
     console.rule(name)
-    report = REPORTS / f"cluster-{name.replace(' ', '-')}.xml"
+    report = REPORTS / f"{name.replace(' ', '-')}.xml"
     command = [sys.executable, "-m", "pytest", "-m", marks, f"--junitxml={report}", *places, *arguments]
     code = subprocess.run(command, env=environment, check=False).returncode
     return 0 if code == 5 else code

@@ -1,18 +1,17 @@
-"""Adds up what several runs of pytest have written with ``--junitxml``: ``python tools/totals.py FOLDER``."""
+"""Adds up what several runs of pytest have written with ``--junitxml``."""
 
-import sys
 from collections import Counter
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 
 def totals(folder: Path) -> str:
     """One line, such as ``2541 passed, 1 failed, 3 skipped in 4 runs, 31.2 min``."""
     counts: Counter[str] = Counter()
     seconds = 0.0
-    reports = sorted(folder.glob("*.xml"))
+    reports = sorted(folder.rglob("*.xml"))
     for report in reports:
-        for suite in ElementTree.parse(report).iter("testsuite"):  # noqa: S314 - pytest wrote it
+        for suite in ET.parse(report).iter("testsuite"):  # noqa: S314 - pytest wrote it
             found = {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")}
             counts["failed"] += found["failures"] + found["errors"]
             counts["skipped"] += found["skipped"]
@@ -20,7 +19,3 @@ def totals(folder: Path) -> str:
             seconds += float(suite.get("time", "0"))
     said = ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "skipped"))
     return f"{said} in {len(reports)} runs, {seconds / 60:.1f} min"
-
-
-if __name__ == "__main__":
-    print(totals(Path(sys.argv[1])))
