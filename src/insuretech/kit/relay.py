@@ -37,6 +37,7 @@ WAITING = Gauge("insuretech_outbox_waiting", "Events read from the outbox and no
 _BATCH = 200
 _REACTION_LIMIT = 60.0
 """Seconds after which a transaction counts as failed: longer than another process may hold what it needs."""
+_LINGERS = 5
 _TOGETHER = 50
 """Events that share a transaction at most, and keys: a long one makes others wait."""
 
@@ -46,9 +47,9 @@ class LocalRelay:
 
     Only one relay per service is active at a time: it holds a session advisory lock, others wait for it.
     ``interval`` is the seconds between looks at the table when no notification comes, ``backoff`` the seconds before
-    the second attempt of a failing reaction (doubled after each). Once notified it waits for ``linger`` seconds more:
-    what is done for one request writes events several times within milliseconds, and each round costs several
-    statements in the very moment in which a person waits for that request.
+    the second attempt of a failing reaction (doubled after each). Once notified it waits until nothing more was written
+    for ``linger`` seconds, ``_LINGERS`` times at most: what is done for one request writes events several times within
+    milliseconds, and each round costs several statements in the very moment in which a person waits for that request.
     """
 
     def __init__(
@@ -109,7 +110,11 @@ class LocalRelay:
         with contextlib.suppress(TimeoutError):  # not wait_for: before 3.12 it may lose a cancellation
             async with asyncio.timeout(self._interval):
                 await self._wake.wait()
-                await asyncio.sleep(self._linger)
+        for _ in range(_LINGERS if self._wake.is_set() else 0):
+            self._wake.clear()
+            await asyncio.sleep(self._linger)
+            if not self._wake.is_set():
+                return
 
     async def relay_once(self) -> bool:
         """Start work on what waits; False when there was nothing to start."""

@@ -35,7 +35,7 @@ from insuretech.orders.statements import (
     CHANGING,
     CLAIM,
     FREE_DEAD,
-    KEEP_OFFER,
+    KEEP_OFFERS,
     LOCK,
     ORDERABLE,
     PLACE,
@@ -136,7 +136,8 @@ class OrderStore:
         return Orderable(offer=offer, terms=terms)
 
     async def keep_offers(self, told: Sequence[OfferReceived]) -> None:
-        await self._connection.execute(KEEP_OFFER, [_offer_row(offer) for offer in told])
+        rows = [_offer_row(offer) for offer in told]
+        await self._connection.execute(KEEP_OFFERS, {column: [row[column] for row in rows] for column in rows[0]})
 
     async def put_terms(self, terms: ProductTerms, published_at: datetime) -> None:
         statement = pg.insert(products).values(

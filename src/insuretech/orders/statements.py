@@ -48,8 +48,20 @@ ORDERABLE = Direct(
     .where(offers.c.id == sa.bindparam("offer_id", type_=offers.c.id.type))
 )
 
-KEEP_OFFER = pg.insert(offers).on_conflict_do_nothing(index_elements=["id"])
-"""Run with whole rows; what an offer says never changes, so the first that tells of it is right."""
+_TOLD = (
+    sa.func.unnest(*(sa.bindparam(column.name, type_=pg.ARRAY(column.type)) for column in offers.c))
+    .table_valued(*(column.name for column in offers.c))
+    .render_derived()
+)
+KEEP_OFFERS = (
+    pg.insert(offers)
+    .from_select([column.name for column in offers.c], sa.select(*_TOLD.c))
+    .on_conflict_do_nothing(index_elements=["id"])
+)
+"""Run with a list for each column: one row each would cost several times as much, and a quote brings ten.
+
+What an offer says never changes, so the first that tells of it is right.
+"""
 
 _NOT_GIVEN = {"lease_by", "lease_until", "changed_at"}
 _PLACED = (
