@@ -125,3 +125,28 @@ async def test_a_lost_connection_is_told_and_thrown_away(database: Callable[[str
             await ping.all(connection, {})
     async with kept.reading() as connection:
         assert await ping.first(connection, {}) is not None
+
+
+async def test_a_connection_kept_for_the_next_reader_is_one_on_which_all_went_well(
+    database: Callable[[str], Database],
+) -> None:
+    """Otherwise whoever comes next reads somebody else's answer, or two read at once from one connection."""
+    kept = database("orders")
+    number = Direct(sa.select(sa.func.pg_backend_pid().label("pid")))
+    slow = Direct(sa.select(sa.func.pg_sleep(30).label("slept")))
+
+    async def pid() -> int:
+        async with kept.reading() as connection:
+            row = await number.first(connection, {})
+            assert row is not None
+            return int(row["pid"])
+
+    first = await pid()
+    assert await pid() == first
+    async with kept.reading() as one, kept.reading() as other:
+        numbers = [await number.first(connection, {}) for connection in (one, other)]
+    assert numbers[0] != numbers[1]
+    with pytest.raises(TimeoutError):
+        async with kept.reading() as connection, asyncio.timeout(0.05):
+            await slow.first(connection, {})
+    assert await asyncio.wait_for(pid(), 5)
