@@ -48,14 +48,14 @@ ORDERABLE = Direct(
     .where(offers.c.id == sa.bindparam("offer_id", type_=offers.c.id.type))
 )
 
-_TOLD = (
+_OFFERS = (
     sa.func.unnest(*(sa.bindparam(column.name, type_=pg.ARRAY(column.type)) for column in offers.c))
     .table_valued(*(column.name for column in offers.c))
     .render_derived()
 )
 KEEP_OFFERS = (
     pg.insert(offers)
-    .from_select([column.name for column in offers.c], sa.select(*_TOLD.c))
+    .from_select([column.name for column in offers.c], sa.select(*_OFFERS.c))
     .on_conflict_do_nothing(index_elements=["id"])
 )
 """Run with a list for each column: one row each would cost several times as much, and a quote brings ten.
