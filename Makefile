@@ -3,12 +3,12 @@
 
 BIN := .venv/bin
 WORKERS ?= 2
-PYTEST = $(BIN)/pytest -m "not slow and not cluster"
+PYTEST = $(BIN)/pytest -m "not slow and not cluster and not deploy"
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images twin twin-down twin-status fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
+.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images test-deploy twin twin-down twin-status fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,9 @@ deploy-parts: dev-environment ## compile Kubernetes, Helm, CoreDNS and Traefik f
 
 images: deploy-parts cluster-parts ## make the container images, with lists of their parts
 	@exec $(BIN)/python -m deploy.images $(ARGS)
+
+test-deploy: deploy-environment ## the chart as Helm renders it and as a real scheduler places it; ARGS= goes to pytest
+	@$(BIN)/python -m deploy.parts helm kubernetes kwok && exec $(BIN)/pytest -m deploy $(ARGS) tests/deploy
 
 twin: deploy-environment ## two data centres and a witness on this machine, as root; ONLY=postgresql,etcd SIZE=full LAYOUT=3+2
 	@exec $(BIN)/python -m deploy.twin up $(ARGS)

@@ -1,0 +1,393 @@
+"""The chart: what Kubernetes would be told, and what would go wrong for people if it were told something else."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kubernetes_validate
+import msgspec
+import pytest
+import yaml
+
+from insuretech.compose.services import BUILDERS, SEALING
+from insuretech.kit.settings import Settings
+from tests.deploy.conftest import CHART, VALUES, Document, Refused, Render, Rendered
+
+KNOWN = {"HOST", "PORT", "DATABASE_URL", *(f"INSURETECH_{name.upper()}" for name in Settings.__struct_fields__)}
+
+
+def labels(document: Document) -> Mapping[str, str]:
+    """Of anything that has some."""
+    return document["metadata"]["labels"]  # type: ignore[no-any-return]
+
+
+def chosen_by(selector: Mapping[str, Any], chart: Rendered) -> set[str]:
+    """What makes the pods that a selector means."""
+    wanted = selector.get("matchLabels", {} if "matchExpressions" in selector else selector)
+    found = {name for name, pod in chart.pods() if wanted.items() <= labels(pod).items()}
+    for rule in selector.get("matchExpressions", ()):
+        inside = {name for name, pod in chart.pods() if labels(pod).get(rule["key"]) in rule["values"]}
+        found = found & inside if rule["operator"] == "In" else found - inside
+    return found
+
+
+# ---------------------------------------------------------------- as a whole
+
+
+def test_helm_finds_nothing_to_say_against_it(helm: Callable[..., Any]) -> None:
+    """What Helm warns of today it refuses in its next version."""
+    done = helm("lint", "--strict", str(CHART), "--values", "-", given=yaml.safe_dump(dict(VALUES)))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"kafka": {"enabled": False, "bootstrap": "kafka:9092"}},
+        {"redis": {"enabled": False, "nodes": "redis:6379"}, "s3": {"enabled": False, "url": "https://s3"}},
+        {"ingress": {"enabled": False}, "networkPolicies": False},
+        {"image": {"pullSecrets": [{"name": "registry"}]}, "settings": {"INSURETECH_LOG_LEVEL": "DEBUG"}},
+        {
+            "kafka": {
+                "places": [
+                    {"zone": "spb", "id": 1, "brokers": 2, "controllers": 2},
+                    {"zone": "msk", "id": 2, "brokers": 2, "controllers": 1},
+                ]
+            }
+        },
+    ],
+    ids=["as it is", "others' Kafka", "others' Redis and S3", "others' ingress", "told more", "3+2"],
+)
+def test_everything_is_of_a_form_that_kubernetes_takes(render: Render, values: dict[str, Any]) -> None:
+    """A field that does not exist is dropped without a word by some, and refuses the whole upgrade by others."""
+    for document in render(values).documents:
+        kubernetes_validate.validate(document, "1.34", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"replica": 3}, "replica"),
+        ({"services": {"quote": {}}}, "quote"),
+        ({"publicUrl": "insuretech.example"}, "publicUrl"),
+        ({"tags": {"app": ""}}, "python -m deploy.images"),
+        ({"kafka": {"enabled": False}}, "kafka.bootstrap"),
+        ({"settings": {"LOG_LEVEL": "DEBUG"}}, "settings"),
+        ({"database": {"proxies": []}}, "proxies"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_name(render: Render, values: dict[str, Any], said: str) -> None:
+    """A misspelt value would be a default that nobody asked for."""
+    with pytest.raises(Refused, match=said):
+        render(values)
+
+
+# ---------------------------------------------------------------- pods
+
+
+def test_no_pod_has_rights(chart: Rendered) -> None:
+    """Whoever breaks into one would have the machine, or the cluster."""
+    for name, pod in chart.pods():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+    for name, container in chart.containers():
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+
+
+def test_every_container_says_what_it_needs_and_has_an_end_to_its_memory(chart: Rendered) -> None:
+    """One that leaks would take its neighbours along."""
+    for name, container in chart.containers():
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
+        assert "memory" in container["resources"]["limits"], name
+
+
+def test_environment_is_what_our_package_knows(chart: Rendered) -> None:
+    """A setting that does not exist ends the process at its start, in every pod at once."""
+    for name, container in chart.containers():
+        if "/app:" not in container["image"]:
+            continue
+        told = {one["name"] for one in container["env"]}
+        assert {one for one in told if one not in KNOWN and one.removesuffix("_FILE") not in KNOWN} == set(), name
+
+
+def test_pods_are_told_of_no_services_by_kubernetes(chart: Rendered) -> None:
+    """INSURETECH_ORDERS_PORT and the like would be settings that do not exist."""
+    assert all(pod["spec"]["enableServiceLinks"] is False for _, pod in chart.pods())
+
+
+def test_a_file_that_a_process_is_told_of_is_mounted(chart: Rendered) -> None:
+    """It would wait for ever, or end at its start."""
+    for name, pod in chart.pods():
+        volumes = {one["name"]: one for one in pod["spec"].get("volumes", ())}
+        for container in pod["spec"]["containers"]:
+            mounts = {one["mountPath"]: one["name"] for one in container.get("volumeMounts", ())}
+            files = [one["value"] for one in container.get("env", ()) if one["name"].endswith("_FILE")]
+            for file in files:
+                folder, _, key = file.rpartition("/")
+                secret = volumes[mounts[folder]]["secret"]
+                keys = {one["key"] for one in secret.get("items", ())} or {key}
+                assert key in keys, (name, file)
+                assert secret["defaultMode"] == 0o440
+
+
+def test_a_service_knows_the_secrets_it_needs_and_no_others(chart: Rendered) -> None:
+    """The password of one service would open the data of another."""
+    for service in BUILDERS:
+        spec = chart.get("Deployment", service)["spec"]["template"]["spec"]
+        volumes = {one["name"]: one["secret"] for one in spec["volumes"] if "secret" in one}
+        assert ("keyring" in volumes) == (service in SEALING), service
+        if "database" in volumes:
+            assert [one["key"] for one in volumes["database"]["items"]] == [service]
+        assert ("database" in volumes) == (service != "storefront"), service
+
+
+# ---------------------------------------------------------------- services
+
+
+@pytest.mark.parametrize("service", list(BUILDERS))
+def test_three_probes_ask_for_three_things(chart: Rendered, service: str) -> None:
+    """A restart does not bring a database back, and a process that starts is not dead."""
+    container = chart.get("Deployment", service)["spec"]["template"]["spec"]["containers"][0]
+    asked = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+
+    assert asked == {"startup": "/healthz/startup", "liveness": "/healthz/live", "readiness": "/healthz/ready"}
+
+
+@pytest.mark.parametrize("service", list(BUILDERS))
+def test_an_upgrade_takes_no_replica_away_and_stops_each_in_peace(chart: Rendered, service: str) -> None:
+    """People would wait, or see an error, with every upgrade."""
+    spec = chart.get("Deployment", service)["spec"]
+    container = spec["template"]["spec"]["containers"][0]
+    drain = next(float(one["value"]) for one in container["env"] if one["name"] == "INSURETECH_DRAIN")
+    noticed = container["readinessProbe"]["periodSeconds"] * container["readinessProbe"]["failureThreshold"]
+
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert drain > noticed
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= drain + 5
+
+
+@pytest.mark.parametrize("service", [*BUILDERS, "ingress"])
+def test_replicas_are_over_sites_and_a_dead_site_hinders_none(chart: Rendered, service: str) -> None:
+    """All three in one site would die with it; none could start after it."""
+    spec = chart.get("Deployment", service)["spec"]
+    template = spec["template"]["spec"]
+    by_key = {one["topologyKey"]: one for one in template["topologySpreadConstraints"]}
+    zone = by_key["topology.kubernetes.io/zone"]
+
+    assert spec["replicas"] >= 3
+    assert zone["whenUnsatisfiable"] == "DoNotSchedule"
+    assert zone["nodeTaintsPolicy"] == "Honor"
+    assert zone["matchLabelKeys"] == ["pod-template-hash"]
+    assert "kubernetes.io/hostname" in by_key
+    left = {one["key"]: one["tolerationSeconds"] for one in template["tolerations"]}
+    assert left["node.kubernetes.io/unreachable"] <= 10
+    assert left["node.kubernetes.io/not-ready"] <= 10
+
+
+def test_calls_stay_in_their_site(chart: Rendered) -> None:
+    """Every hop would cost ten milliseconds more."""
+    called = [one for one in chart.of("Service") if one["spec"].get("clusterIP") != "None"]
+
+    assert [one["metadata"]["name"] for one in called if _leaves_site(one["spec"])] == []
+
+
+def _leaves_site(spec: Document) -> bool:
+    return spec.get("trafficDistribution") != "PreferClose" and spec.get("externalTrafficPolicy") != "Local"
+
+
+def test_what_is_chosen_by_labels_is_there(chart: Rendered) -> None:
+    """A budget or a policy that means no pod protects nothing, and says nothing."""
+    for one in chart.of("Service"):
+        if "selector" in one["spec"]:
+            assert chosen_by(one["spec"]["selector"], chart), one["metadata"]["name"]
+    for one in chart.of("PodDisruptionBudget"):
+        assert chosen_by(one["spec"]["selector"], chart), one["metadata"]["name"]
+    for one in chart.of("NetworkPolicy"):
+        assert chosen_by(one["spec"]["podSelector"], chart), one["metadata"]["name"]
+        for rule in (*one["spec"].get("ingress", ()), *one["spec"].get("egress", ())):
+            for peer in (*rule.get("from", ()), *rule.get("to", ())):
+                if "podSelector" in peer:
+                    assert chosen_by(peer["podSelector"], chart), one["metadata"]["name"]
+
+
+def test_everything_that_has_replicas_keeps_some_while_machines_are_emptied(chart: Rendered) -> None:
+    """Two machines upgraded at once would take a quorum away."""
+    protected = {name for one in chart.of("PodDisruptionBudget") for name in chosen_by(one["spec"]["selector"], chart)}
+    many = {name for name, _ in chart.pods()} - {one["metadata"]["name"] for one in chart.of("Job")}
+
+    assert many - protected == {"insuretech-keeper"}
+
+
+# ---------------------------------------------------------------- who speaks to whom
+
+
+def test_everybody_is_refused_who_is_not_named(chart: Rendered) -> None:
+    """A pod that is broken into would speak to all others."""
+    nobody = chart.get("NetworkPolicy", "nobody")["spec"]
+
+    assert chosen_by(nobody["podSelector"], chart) == {name for name, _ in chart.pods()}
+    assert "ingress" not in nobody
+    assert {port["port"] for rule in nobody["egress"] for port in rule["ports"]} == {53}
+
+
+def test_services_are_asked_through_the_way_in_alone(chart: Rendered) -> None:
+    """What is refused there would be had by another way."""
+    rules = chart.get("NetworkPolicy", "services")["spec"]["ingress"]
+
+    asked_by = {name for rule in rules for peer in rule["from"] for name in chosen_by(peer["podSelector"], chart)}
+    assert asked_by == {"insuretech-ingress"}
+
+
+@pytest.mark.parametrize("service", list(BUILDERS))
+def test_only_who_calls_outside_may(chart: Rendered, service: str) -> None:
+    """A service that has been taken over would carry its data away."""
+    outside = [
+        one["metadata"]["name"] for one in chart.of("NetworkPolicy") if one["metadata"]["name"].endswith("-outside")
+    ]
+
+    assert (f"insuretech-{service}-outside" in outside) == (service in {"quotes", "orders", "settlement", "sandbox"})
+
+
+# ---------------------------------------------------------------- the way in
+
+
+def test_every_route_leads_to_a_service_that_is_there(chart: Rendered) -> None:
+    """People would see a page that says "bad gateway"."""
+    routes = yaml.safe_load(chart.get("ConfigMap", "ingress-routes")["data"]["routes.yaml"])["http"]
+    there = {f"http://{one['metadata']['name']}.insuretech.svc.cluster.local" for one in chart.of("Service")}
+    used = {one["service"] for one in routes["routers"].values()}
+
+    assert used == set(BUILDERS)
+    assert {routes["services"][name]["loadBalancer"]["servers"][0]["url"] for name in used} <= there
+
+
+def test_earlier_addresses_come_before_later_ones(chart: Rendered) -> None:
+    """A policy's document would be looked for among orders."""
+    routers = yaml.safe_load(chart.get("ConfigMap", "ingress-routes")["data"]["routes.yaml"])["http"]["routers"]
+    refused = routers.pop("refused")
+    priorities = [routers[name]["priority"] for name in sorted(routers)]
+
+    assert priorities == sorted(priorities, reverse=True)
+    assert len(set(priorities)) == len(priorities)
+    assert refused["priority"] > max(priorities)
+    assert refused["entryPoints"] == ["public"]
+
+
+def test_paths_between_services_are_not_on_the_public_side(chart: Rendered) -> None:
+    """Anybody could read offers and policies."""
+    routers = yaml.safe_load(chart.get("ConfigMap", "ingress-routes")["data"]["routes.yaml"])["http"]["routers"]
+    inside = {name: one["entryPoints"] for name, one in routers.items() if "/internal/v1" in one["rule"]}
+
+    assert inside
+    assert all(points == ["inside"] for points in inside.values())
+
+
+def test_a_service_that_is_left_out_has_no_route(render: Render) -> None:
+    """An insurer of the sandbox has no place in production."""
+    text = json.dumps(render({"services": {"sandbox": None}}).documents)
+
+    assert "insuretech-sandbox" not in text
+
+
+# ---------------------------------------------------------------- Kafka, Redis, S3
+
+
+def kafka_settings(chart: Rendered) -> list[dict[str, str]]:
+    """Every broker's settings."""
+    files = [text for one in chart.of("ConfigMap") for name, text in one["data"].items() if name.startswith("server-")]
+    lines = ([line.partition("=") for line in text.splitlines() if "=" in line and line[0] != "#"] for text in files)
+    return [{name: value for name, _, value in pairs} for pairs in lines]
+
+
+def test_no_record_is_in_one_place_only_and_no_place_is_needed(chart: Rendered) -> None:
+    """A site that dies would take records along, or stop all others."""
+    brokers = kafka_settings(chart)
+    voters = brokers[0]["controller.quorum.voters"].split(",")
+
+    assert {one["broker.rack"] for one in brokers} == {"spb", "msk", "witness"}
+    assert len({one["node.id"] for one in brokers}) == len(brokers)
+    assert sorted(voter.partition("@")[0] for voter in voters) == sorted(
+        one["node.id"] for one in brokers if "controller" in one["process.roles"]
+    )
+    assert {(one["default.replication.factor"], one["min.insync.replicas"]) for one in brokers} == {("3", "2")}
+    assert {one["offsets.topic.replication.factor"] for one in brokers} == {"3"}
+
+
+def test_the_full_size_has_two_brokers_a_site_and_one_controller_a_place(render: Render) -> None:
+    """The customer's picture."""
+    places = [
+        {"zone": "spb", "id": 1, "brokers": 2, "controllers": 1},
+        {"zone": "msk", "id": 2, "brokers": 2, "controllers": 1},
+        {"zone": "witness", "id": 3, "brokers": 1, "controllers": 1},
+    ]
+    brokers = kafka_settings(render({"kafka": {"places": places}}))
+
+    assert sorted(one["node.id"] for one in brokers) == ["10", "11", "20", "21", "30"]
+    assert sorted(one["node.id"] for one in brokers if "controller" in one["process.roles"]) == ["10", "20", "30"]
+
+
+def test_each_pair_of_redis_is_in_two_sites(chart: Rendered) -> None:
+    """A site that dies would take a third of what is read hot along, copy and all."""
+    container = chart.get("Deployment", "keeper")["spec"]["template"]["spec"]["containers"][0]
+    nodes = next(one["value"] for one in container["env"] if one["name"] == "INSURETECH_REDIS").split(",")
+    zones = [node.split("-redis-")[1].split("-")[0] for node in nodes]
+
+    assert len(set(nodes)) == 6
+    assert all(zones[number] != zones[number + 3] for number in range(3))
+
+
+def test_s3_has_a_copy_in_every_zone(chart: Rendered) -> None:
+    """Papers would be in one site only."""
+    settings = chart.get("ConfigMap", "s3")["data"]["garage.toml"]
+    zones = {
+        one["spec"]["template"]["spec"]["nodeSelector"]["topology.kubernetes.io/zone"]
+        for one in chart.of("StatefulSet")
+        if "-s3-" in one["metadata"]["name"]
+    }
+
+    assert zones == {"spb", "msk", "witness"}
+    assert "replication_factor = 3" in settings
+    assert "data_fsync = true" in settings
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def test_schemas_are_there_before_the_version_that_needs_them(chart: Rendered, render: Render) -> None:
+    """The first processes of a new version would meet tables that do not exist."""
+    hooks = {one["metadata"]["name"]: one["metadata"]["annotations"]["helm.sh/hook"] for one in chart.of("Job")}
+    later = {
+        one["metadata"]["name"]: one["metadata"]["annotations"]["helm.sh/hook"]
+        for one in render({}, "--is-upgrade").of("Job")
+    }
+
+    assert hooks["insuretech-migrate"] == later["insuretech-migrate"] == "pre-install,pre-upgrade"
+    assert hooks["insuretech-topics"] == "post-install"  # Kafka comes with the chart
+    assert later["insuretech-topics"] == "pre-upgrade"
+
+
+def test_jobs_end(chart: Rendered) -> None:
+    """An upgrade would hang on one that cannot succeed."""
+    for job in chart.of("Job"):
+        assert job["spec"]["activeDeadlineSeconds"] <= 900
+        assert job["spec"]["backoffLimit"] <= 20
+
+
+def test_values_are_all_in_the_schema() -> None:
+    """One that is not could be given any form, and told wrong."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+    assert set(values) <= set(schema["properties"])
+    for name, value in values.items():
+        told = schema["properties"][name]
+        if isinstance(value, dict) and told.get("additionalProperties") is False:
+            assert set(value) <= set(told["properties"]), name
+    assert msgspec.json.decode(json.dumps(schema))["additionalProperties"] is False
