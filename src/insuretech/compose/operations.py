@@ -8,6 +8,7 @@ out, and that the process does not wish to stop.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 import msgspec
 import structlog
@@ -101,25 +102,26 @@ def _unwell(health: Health) -> Response[Health]:
 
 
 class _Watched:
-    """A database and when it answered last; one that did within ``patience`` seconds is believed to be there."""
+    """A database; one that answered anybody within ``patience`` seconds is believed to be there.
+
+    Where all connections are lent out to others who get their answers, there is much to do, and nothing is away: a
+    replica that the balancer left for that would leave its work to the next, until none is left.
+    """
 
     def __init__(self, database: Database, patience: float) -> None:
         self.name = f"database:{database.service}"
         self._database = database
         self._patience = patience
         self._limit = _PING_LIMIT / 2 if patience else _PING_LIMIT  # who asks, waits for a second
-        self._answered = float("-inf")
 
     async def away(self) -> bool:
-        """Whether no connection can be had and used within the limit; also when all are lent out for longer."""
-        clock = asyncio.get_running_loop().time
+        """Whether no connection can be had and used within the limit, nor could be by others of late."""
         try:
             async with asyncio.timeout(self._limit):
                 await self._database.ping()
         except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
             log.warning("database.unavailable", service=self._database.service, error=type(error).__name__)
-            return clock() - self._answered > self._patience
-        self._answered = clock()
+            return monotonic() - self._database.answered_at > self._patience
         return False
 
 

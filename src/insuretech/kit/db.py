@@ -69,6 +69,8 @@ class Database:
         self._waiting: dict[object, float] = {}
         self._kept: list[AsyncConnection] = []
         self._most_kept = pool_size // 4
+        self.answered_at = float("-inf")
+        """When the database last did what it was asked, by the clock of event loops."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -79,6 +81,7 @@ class Database:
                 async with self.engine.begin() as connection:
                     del self._waiting[place]
                     yield connection
+            self.answered_at = monotonic()
         finally:
             self._waiting.pop(place, None)
 
@@ -94,6 +97,7 @@ class Database:
         in_order = False
         try:
             yield connection
+            self.answered_at = monotonic()
             in_order = not (connection.invalidated or connection.in_transaction())
         finally:
             if in_order and not self._waiting and len(self._kept) < self._most_kept:

@@ -35,7 +35,11 @@ class Pressure:
 
     def is_high(self) -> bool:
         """Whether the loop or the database has been late again and again; one long breath does not count."""
-        return self._lag > self._late or self._wait > self._queued
+        return self._lag > self._late or self.is_queued()
+
+    def is_queued(self) -> bool:
+        """Whether it is the queue for the database that is long: whoever asks it anything stands in that, too."""
+        return self._wait > self._queued
 
     async def run(self) -> None:
         """Measure until cancelled."""

@@ -72,6 +72,7 @@ def build(
         quote_ttl=platform.settings.quote_ttl,
         begun=histories.begin,
         overloaded=pressure.is_high,
+        queued=pressure.is_queued,
     )
     handlers = QuoteReactions(lambda connection: QuoteStore(connection, products), platform.clock)
     reactions = handlers.all(database, messaging)

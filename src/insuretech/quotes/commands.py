@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
-from typing import Protocol
+from typing import NoReturn, Protocol
 from uuid import UUID
 
 import msgspec
@@ -134,7 +134,8 @@ class Asking(Protocol):
 class QuoteDesk:
     """Takes requests for quotes and callbacks of insurers. ``quote_ttl`` is seconds; ``begun`` hears of new quotes.
 
-    ``overloaded`` says that this process cannot keep up with the quotes it has; it takes no new one then.
+    ``overloaded`` says that this process cannot keep up with the quotes it has; it takes no new one then. ``queued``
+    says that it is the database that cannot, which is then asked for nothing new at all.
     ``statements`` opens stores each of whose calls stands for itself.
     """
 
@@ -148,6 +149,7 @@ class QuoteDesk:
     quote_ttl: float
     begun: Callable[[UUID, str], None] = lambda _, __: None
     overloaded: Callable[[], bool] = lambda: False
+    queued: Callable[[], bool] = lambda: False
 
     async def submit_quote(self, submission: Submission) -> QuoteCreated:
         """Check the answers, keep the quote and start asking every insurer of the product at once.
@@ -161,8 +163,10 @@ class QuoteDesk:
         """A key that was used before gives its first answer, whatever stands against the request by now.
 
         That is looked for before anything else, also when no new quote is taken: it costs little, and whoever has the
-        answer does not come again.
+        answer does not come again. Only where it would have to stand in a long queue it is not.
         """
+        if self.queued():
+            self._refuse()
         scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
         async with self.statements() as store:
             before = await store.answer(scope, submission.body) if scope else None
@@ -191,8 +195,11 @@ class QuoteDesk:
             ABANDONED.inc()
             raise Unavailable(GONE)
         if self.overloaded():
-            REFUSED.inc()
-            raise Unavailable(BUSY, headers=come_again())
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        REFUSED.inc()
+        raise Unavailable(BUSY, headers=come_again())
 
     async def _begin_quote(self, submission: Submission, scope: Scope | None, product: KnownProduct) -> QuoteCreated:
         """Raises ``RequestInFlight`` when the key was used in these very moments."""

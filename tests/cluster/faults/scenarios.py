@@ -35,8 +35,8 @@ class Fault:
 def catalogue(control: Control, chance: random.Random) -> Iterator[Fault]:
     """Every fault, the cheap ones first: a machine that is too slow shows it early.
 
-    Each lasts a little longer than it takes the others to notice: the balancer two seconds, Redis two, Kafka six, the
-    other relays five. Longer shows nothing more, and there are many.
+    Each lasts a little longer than it takes the others to notice: the balancer two seconds for who is dead and seven
+    for who is frozen, Redis two, Kafka six, the other relays five. Longer shows nothing more, and there are many.
     """
     services = [name for name in control.cluster.services.names if name not in OUTSIDE]
     for service in services:
@@ -51,7 +51,7 @@ def catalogue(control: Control, chance: random.Random) -> Iterator[Fault]:
     yield Fault("kill one broker", _kill(_plain_broker(chance)), 8)
     yield Fault("kill the controller leader", _kill(_controller), 8)
     for service in services:
-        yield Fault(f"freeze one of {service}", _freeze(_one_of(service, chance)), 5)
+        yield Fault(f"freeze one of {service}", _freeze(_one_of(service, chance)), 8)
     yield Fault("freeze the relay of orders", _freeze(_relay("orders")), 9)
     yield Fault("freeze one S3 node", _freeze(_one_of("s3", chance)), 5)
     yield Fault("freeze one Redis master", _freeze(_redis_master(chance)), 6)

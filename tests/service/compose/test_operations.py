@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
+import sqlalchemy as sa
 from litestar import Litestar
 from sqlalchemy.engine import URL
 
@@ -130,6 +131,28 @@ async def test_ready_through_a_moment_in_which_the_database_is_slow(database: Da
             for connection in held:
                 await connection.close()
     assert [answer.status_code for answer in (before, busy, too_long)] == [200, 200, 503]
+
+
+async def test_ready_while_others_use_all_connections_and_get_their_answers(database: Databases) -> None:
+    """A replica with much to do would be left for that, and its work with all who repeat it fall upon the next."""
+    pool = database("quotes")
+
+    async def at_work() -> None:
+        while True:
+            async with pool.reading() as connection:
+                await connection.execute(sa.text("select pg_sleep(0.2)"))
+
+    workers = [asyncio.create_task(at_work()) for _ in range(40)]
+    try:
+        async with probed(database, patience=1.0) as client:
+            await asyncio.sleep(1.5)
+            assert pool.waited() > 0.5, "all connections are lent out, and there is a queue"
+            answer = await client.get("/healthz/ready")
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    assert answer.status_code == 200, answer.text
 
 
 async def test_not_ready_while_a_loop_keeps_failing_and_ready_once_it_holds(database: Databases) -> None:

@@ -68,6 +68,7 @@ class Desk:
             clock=FixedClock(NOW),
             quote_ttl=3600,
             overloaded=self.pressure.is_high,
+            queued=self.pressure.is_queued,
         )
         self.database.tables.on_sale["osago"] = product("two", "one", "gone")
         self.database.tables.on_sale["travel"] = product("one", code="travel")
@@ -119,6 +120,16 @@ async def test_who_repeats_a_request_is_answered_although_no_new_quote_is_taken(
     desk.database.tables.on_sale.clear()
     assert await desk.desk.submit_quote(asked(key="key-1")) == first
     assert desk.asked == [], "the corridor was asked for a quote that was there already"
+
+
+async def test_who_would_have_to_stand_in_a_long_queue_for_the_database_is_told_to_come_again(desk: Desk) -> None:
+    """Everybody would wait in it until they hang up, and what was begun would wait behind them."""
+    await desk.desk.submit_quote(asked(key="key-1"))
+    for _ in range(4):
+        desk.pressure.note(0, waited=3)
+    with pytest.raises(Unavailable) as refused:
+        await desk.desk.submit_quote(asked(key="key-1"))
+    assert int(refused.value.headers["Retry-After"]) in AGAIN_AFTER
 
 
 async def test_a_quote_that_nobody_waits_for_any_more_is_not_begun(desk: Desk) -> None:
