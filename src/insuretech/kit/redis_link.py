@@ -14,6 +14,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+_OURS = 0.05
+"""Seconds by which a time limit goes off late when the process has more to do than it can."""
+
 Command = Sequence[str | bytes | int]
 Answer = Any
 """What Redis answered, or the ``ResponseError`` it refused with."""
@@ -53,18 +56,29 @@ class Link:
 
     async def ask(self, commands: Sequence[Command]) -> list[Answer]:
         """Send commands together; one answer each. Raises one of ``FAILURES``."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[list[Answer]] = loop.create_future()
+        until = loop.time() + self._limit
         try:
-            async with asyncio.timeout(self._limit):
+            async with asyncio.timeout_at(until):
                 connection = self._connection or await self._opened()
-                answered: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
                 self._waiting.append((answered, len(commands)))
                 self._outgoing += connection.pack_commands(commands)
                 if self._writer is None or self._writer.done():
                     self._writer = asyncio.create_task(self._write(connection))
-                return await answered
+                return await asyncio.shield(answered)
         except TimeoutError:
+            if self._connection is not None and loop.time() - until > _OURS and await self._has_come(answered):
+                return answered.result()
             await self.close()
             raise
+
+    async def _has_come(self, answered: asyncio.Future[list[Answer]]) -> bool:
+        """Whether the answer is there and it is we who had no time to read it: timers go off before what has arrived
+        is read, and a busy process would give up a Redis that is well, with all that others wait for from it.
+        """
+        await asyncio.wait({answered}, timeout=self._limit)
+        return answered.done() and not answered.cancelled() and answered.exception() is None
 
     async def close(self) -> None:
         """Close the connection; the next request opens another."""
