@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterable
 
 from insuretech.catalogue.ports import PageSource, ReadyPage
+from insuretech.contracts.products import LIST_TAG, page_tag
 from insuretech.kit.web import ReadyAnswer
 
 CACHEABLE = b"public, max-age=60, stale-while-revalidate=300"
@@ -16,11 +17,12 @@ class Shelved:
     def __init__(self, page: ReadyPage) -> None:
         gzipped = page.gzipped
         self._tags = (f'"{page.etag}"'.encode(), f'"{page.etag}-gzip"'.encode())
+        plain, packed = ([*_caching(tag), *_tagged(page.path)] for tag in self._tags)
         self._whole = (
-            ReadyAnswer(200, page.body, _headers(self._tags[0], page.body)),
-            ReadyAnswer(200, gzipped, [*_headers(self._tags[1], gzipped), (b"content-encoding", b"gzip")]),
+            ReadyAnswer(200, page.body, [*_content(page.body), *plain]),
+            ReadyAnswer(200, gzipped, [*_content(gzipped), (b"content-encoding", b"gzip"), *packed]),
         )
-        self._unchanged = tuple(ReadyAnswer(304, b"", _caching(tag)) for tag in self._tags)
+        self._unchanged = tuple(ReadyAnswer(304, b"", headers) for headers in (plain, packed))
 
     def answer(self, headers: Iterable[tuple[bytes, bytes]]) -> ReadyAnswer:
         """Compressed for who takes it, 304 for who has it; ``headers`` are those of the request, in lower case."""
@@ -44,9 +46,16 @@ def _caching(tag: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"etag", tag), (b"cache-control", CACHEABLE), (b"vary", b"Accept-Encoding")]
 
 
-def _headers(tag: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
-    length = str(len(body)).encode()
-    return [(b"content-type", b"application/json"), (b"content-length", length), *_caching(tag)]
+def _tagged(path: str) -> list[tuple[bytes, bytes]]:
+    """By which tag a shared cache drops the page when a product changes; none for what no event tells of."""
+    group, _, code = path.partition("/")
+    if group != "products":
+        return []
+    return [(b"surrogate-key", (page_tag(code) if code else LIST_TAG).encode())]
+
+
+def _content(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
 
 
 class Shelf:

@@ -23,6 +23,7 @@ from insuretech.cli import (
     staff,
     topics,
 )
+from insuretech.cli.cdn_purge import cdn_purge
 from insuretech.cli.serve import migrate, serve
 from insuretech.cli.service import service
 from insuretech.kit.failures import Unusable
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(service)
 app.command()(migrate)
+app.command("cdn-purge")(cdn_purge)
 app.add_typer(products.commands, name="products")
 app.add_typer(outbox.commands, name="outbox")
 app.add_typer(partitions.commands, name="partitions")

@@ -6,6 +6,14 @@ import msgspec
 
 from insuretech.contracts.text import Text
 
+LIST_TAG = "products"
+"""The tag (``Surrogate-Key``) of the list of products in shared caches."""
+
+
+def page_tag(code: str) -> str:
+    """The tag of a product's page in shared caches."""
+    return f"product-{code}"
+
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
     """A consent asked of the policyholder: its own text under its own version (152-FZ)."""

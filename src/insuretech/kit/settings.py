@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     change ``new,old``); ``instance``: a name of this process among its replicas that stays over restarts; ``zone``: the
     site it runs in; ``drain``: how long requests are still taken after the wish to stop, so that the load balancer has
     noticed before it ends; ``pool_size``: connections a process keeps to the database.
+
+    Only for ``insuretech cdn-purge``: ``cdn_points`` (``https://host,…``) and the ``cdn_purge_token`` they know.
     """
 
     home: Path = Path("var")
@@ -70,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     internal_secret: str = ""
     instance: str = ""
     zone: str = ""
+    cdn_points: str = ""
+    cdn_purge_token: str = ""
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 5.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
@@ -103,6 +107,7 @@ _SECRETS = {
     "s3_secret_key",
     "smtp_url",
     "internal_secret",
+    "cdn_purge_token",
 }
 
 

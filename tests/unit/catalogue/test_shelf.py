@@ -123,3 +123,14 @@ async def test_a_change_is_seen_at_once_when_told_and_soon_when_not() -> None:
             await asyncio.sleep(0.01)
         following.cancel()
         assert shelf.page("a") is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "tag"),
+    [("products", b"products"), ("products/osago", b"product-osago"), ("consents/news/1", None), ("", None)],
+)
+@pytest.mark.parametrize("known", [b"*", b""])
+async def test_shared_caches_learn_by_which_tag_a_page_is_dropped(path: str, tag: bytes | None, known: bytes) -> None:
+    """Without it a changed price stays in the CDN until its time is over; a 304 would take it away again."""
+    _, told, _ = await sent(Shelved(page(path, BODY)).answer([(b"if-none-match", known)]))
+    assert told.get(b"surrogate-key") == tag
