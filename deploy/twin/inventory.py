@@ -37,6 +37,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """The twin as it shall be: machines, places with their nets, people's namespaces with their addresses."""
 
     prefix: str
+    octet: int
     size: str
     layout: str
     release: str
@@ -87,7 +88,7 @@ def resolve(home: Path, size: str, layout: str) -> Inventory:
     fresh = target.with_suffix(".new")
     run(
         *(ansible("ansible-playbook"), "-i", SOURCE, _PLAYBOOK, "-e", f"target={fresh}"),
-        environment=surroundings(home, size, layout),
+        environment=surroundings(home) | {"SIZE": size, "LAYOUT": layout},
     )
     inventory = decode(fresh.read_bytes())
     fresh.replace(target)
@@ -139,8 +140,12 @@ def ansible(program: str) -> Path:
     return found
 
 
-def surroundings(home: Path, size: str, layout: str) -> dict[str, str]:
-    """The environment in which Ansible finds the twin."""
+def surroundings(home: Path, inventory: Inventory | None = None) -> dict[str, str]:
+    """The environment in which Ansible finds the twin: as it was brought up, once it has been."""
+    chosen = {}
+    if inventory is not None:
+        chosen = {"TWIN_PREFIX": inventory.prefix, "TWIN_OCTET": str(inventory.octet)}
+        chosen |= {"SIZE": inventory.size, "LAYOUT": inventory.layout}
     return {
         **os.environ,
         "ANSIBLE_CONFIG": str(DEPLOY / "ansible.cfg"),
@@ -148,8 +153,7 @@ def surroundings(home: Path, size: str, layout: str) -> dict[str, str]:
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control_sockets(home)),
         "LC_ALL": "C.UTF-8",
         "TWIN_HOME": str(home),
-        "SIZE": size,
-        "LAYOUT": layout,
+        **chosen,
     }
 
 

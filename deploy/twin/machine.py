@@ -95,7 +95,6 @@ class Running:
         etc = self.disk / "etc"
         _write(etc / "hostname", f"{self.name}\n")
         _write(etc / "machine-id", f"{uuid.uuid4().hex}\n")
-        _write(etc / "hosts", self._hosts())
         net = self.inventory.net(self.machine.site)
         network_file = etc / "systemd/network/10-host0.network"
         address = f"{self.machine.address}/{net.prefixlen}"
@@ -117,10 +116,6 @@ class Running:
         own = self.disk / "etc/ssh/ssh_host_ed25519_key"
         own.parent.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", own)
-
-    def _hosts(self) -> str:
-        others = "".join(f"{one.address} {one.name}\n" for one in self.inventory.machines)
-        return f"127.0.0.1 localhost\n{others}"
 
     def destroy(self) -> None:
         """Throw its disk away."""

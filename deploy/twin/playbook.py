@@ -30,7 +30,7 @@ def play(
             if title.match(line):
                 advance()
 
-        follow(command, log, surroundings(home, inventory.size, inventory.layout), look, DEPLOY)
+        follow(command, log, surroundings(home, inventory), look, DEPLOY)
 
 
 def _tasks(home: Path) -> int | None:
