@@ -8,7 +8,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images test-deploy twin twin-down twin-status fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
+.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images test-deploy twin twin-down twin-status drill lint-deploy fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,12 @@ twin-down: dev-environment ## take the twin down; nothing of it stays
 
 twin-status: dev-environment ## one screen of the twin
 	@exec $(BIN)/python -m deploy.twin status $(ARGS)
+
+drill: deploy-environment ## break the twin on purpose and judge what people were told; NAME=power-off-spb, else all
+	@exec $(BIN)/python -m deploy.drills run $(ARGS)
+
+lint-deploy: deploy-environment ## the playbook and its roles, by the strictest profile of ansible-lint
+	@cd deploy && PATH="$$PWD/../$(BIN):$$PATH" ANSIBLE_CONFIG=ansible.cfg exec ansible-lint
 
 fuzz: dev-environment ## thousands of made-up requests against the OpenAPI document; FUZZ_EXAMPLES= says how many of each
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} && export FUZZ_EXAMPLES && exec $(BIN)/pytest -s $(ARGS) tests/system/test_fuzz.py

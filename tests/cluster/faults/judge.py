@@ -3,13 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from itertools import pairwise
 from typing import Literal
 
 import msgspec
 
+from deploy.drills.history import Call, Mark, longest_gap
 from tests.cluster.faults.books import Books, OurOrder
-from tests.cluster.faults.history import Call, Mark
 
 Charge = Literal["lost", "doubled", "money", "effects", "denied", "stream", "document", "unfinished", "broken"]
 """``denied``: something acknowledged was later said not to exist, or to be in an earlier state."""
@@ -295,18 +294,6 @@ def windows(calls: Sequence[Call], marks: Sequence[Mark]) -> Iterator[Window]:
             unknown=sum(call.belief == "unknown" and call.operation != "stream" for call in within),
             p99=slow[min(len(slow) - 1, int(0.99 * len(slow)))] if slow else 0.0,
         )
-
-
-def longest_gap(moments: Sequence[float], begin: float, end: float) -> float:
-    """The longest time between neighbours, as far as it touches ``begin`` to ``end``; all of it when there are none.
-
-    A silence that begins before the window counts from its own beginning, as people do not know of windows.
-    """
-    before = [moment for moment in moments if moment < begin]
-    after = [moment for moment in moments if moment > end]
-    inside = [moment for moment in moments if begin <= moment <= end]
-    edge = [before[-1] if before else begin, *inside, after[0] if after else end]
-    return max(later - earlier for earlier, later in pairwise(edge))
 
 
 def _next(marks: Iterable[Mark], what: str, begin: Mark) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from tests.cluster.faults.history import Call, History
+from deploy.drills.history import Call, History
 from tests.cluster.faults.visitors import GaveUp, Street, Visitor
 
 CROWD = 800

@@ -18,9 +18,9 @@ import msgspec
 from sqlalchemy.engine import make_url
 
 from cluster.control import Control
+from deploy.drills.history import History, Mark, read
 from tests.cluster.faults.agreement import Agreement, watched
 from tests.cluster.faults.books import Books, all_reactions, read_books, still_moving
-from tests.cluster.faults.history import History, Mark, read
 from tests.cluster.faults.judge import Verdict, judge
 from tests.cluster.faults.load import Rates
 from tests.cluster.faults.scenarios import Fault

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from tests.cluster.faults.history import Call, Mark
+from deploy.drills.history import Call, Mark
 from tests.cluster.faults.judge import Verdict, Window
 from tests.cluster.faults.load import Rates
 from tests.cluster.faults.rehearsal import Felt

@@ -15,8 +15,8 @@ from uuid import UUID
 
 import aiohttp
 
+from deploy.drills.history import Belief, Call, History
 from insuretech.kit.positions import HEADER
-from tests.cluster.faults.history import Belief, Call, History
 from tests.system.answers import ANSWERS
 from tests.system.buyer import CUSTOMER, RETURN_URL
 

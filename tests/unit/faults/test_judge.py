@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from deploy.drills.history import Call, History, Mark, longest_gap, read
 from tests.cluster.faults.books import Books, MissedEvent, OurOrder, TheirPayment, TheirPolicy
-from tests.cluster.faults.history import Call, History, Mark, read
-from tests.cluster.faults.judge import judge, longest_gap
+from tests.cluster.faults.judge import judge
 
 PREMIUM = Decimal("8697.22")
 ORDER, OTHER, OFFER, QUOTE = "order-1", "order-2", "offer-1", "quote-1"

@@ -1,9 +1,10 @@
-"""What people did and were told, and what was done to the cluster meanwhile: one JSON object a line.
+"""What people did and were told, and what was done to the machines meanwhile: one JSON object a line.
 
 Times are seconds since the epoch, taken from one clock (``time.time``) by every process of this machine.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -32,7 +33,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="c
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="mark"):
-    """A moment in the life of the cluster: a fault begins, is mended (``heal``), and everything is well (``well``)."""
+    """A moment of what is tried: a fault begins, is mended (``heal``), and everything is well (``well``)."""
 
     at: float
     what: Literal["warm", "begin", "heal", "well", "quiet"]
@@ -67,3 +68,15 @@ def _lines(path: Path) -> Iterator[Line]:
     with path.open("rb") as file:
         for line in file:
             yield decoder.decode(line)
+
+
+def longest_gap(moments: Sequence[float], begin: float, end: float) -> float:
+    """The longest time between neighbours, as far as it touches ``begin`` to ``end``; all of it when there are none.
+
+    A silence that begins before the window counts from its own beginning, as people do not know of windows.
+    """
+    before = [moment for moment in moments if moment < begin]
+    after = [moment for moment in moments if moment > end]
+    inside = [moment for moment in moments if begin <= moment <= end]
+    edge = [before[-1] if before else begin, *inside, after[0] if after else end]
+    return max(later - earlier for earlier, later in pairwise(edge))

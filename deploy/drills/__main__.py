@@ -1,0 +1,74 @@
+"""``python -m deploy.drills``: break the twin on purpose, and judge what people were told."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cluster.fetching import Reporter
+from deploy.commands import TwinFailed
+from deploy.drills import report
+from deploy.drills.drill import Drill, sightings
+from deploy.drills.faults import catalogue
+from deploy.drills.history import read
+from deploy.twin.whole import HOME, Twin
+from insuretech.kit.failures import Unusable
+
+app = typer.Typer(
+    name="drills",
+    help="Faults of the twin, under load, judged.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command("list")
+def show() -> None:
+    """What can be broken."""
+    table = Table("name", "what", "seconds")
+    for fault in catalogue().values():
+        table.add_row(fault.name, fault.what, f"{fault.lasts:.0f}")
+    Console().print(table)
+
+
+@app.command()
+def run(
+    names: Annotated[str, typer.Option(envvar="NAME", help="Faults, with commas; all when none.")] = "",
+    twin: Annotated[Path, typer.Option(envvar="TWIN_HOME", help="The folder of the twin.")] = HOME,
+    folder: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("var/drills"),
+) -> None:
+    """Go through faults one after the other; ends with 1 when a statement did not hold."""
+    known = catalogue()
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or list(known)
+    if set(chosen) - known.keys():
+        raise TwinFailed(f"No such fault: {', '.join(sorted(set(chosen) - known.keys()))}. See: {', '.join(known)}.")
+    console = Console(highlight=False)
+    drill = Drill(Twin.opened(twin.absolute()), folder.absolute(), Reporter(console))
+    verdict = drill.run([known[name] for name in chosen])
+    calls, marks = read(drill.history, drill.marks)
+    report.write(drill.folder, verdict, calls, marks, sightings(drill.sights))
+    console.print(report.table(verdict))
+    for violation in verdict.violations:
+        console.print(f"  {violation.charge}: {violation.text}", markup=False)
+    console.print(f"The report: {drill.folder / 'drill.html'}")
+    if verdict.violations:
+        sys.exit(1)
+
+
+def main() -> None:
+    """Entry point: a known failure is one sentence."""
+    try:
+        app()
+    except Unusable as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The catalogue: what is done to the twin, for how long, and how it is mended.
+
+Every fault takes the twin as it is and finds out by itself who leads; so it does the same after any other.
+"""
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from deploy.commands import TwinFailed
+from deploy.drills.databases import Databases
+from deploy.twin import network
+from deploy.twin.whole import Twin
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fault is done to."""
+
+    twin: Twin
+    databases: Databases
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong.
+
+    ``leader`` is the site that must lead before it begins, or nothing when it does not matter. ``strike`` does it and
+    says to whom; ``mend`` undoes it; between them ``lasts`` seconds pass. ``automatic``: whether writes must come back
+    before it is mended, without a person.
+    """
+
+    name: str
+    what: str
+    strike: Callable[[Scene], tuple[str, ...]]
+    mend: Callable[[Scene, tuple[str, ...]], None]
+    leader: str = ""
+    lasts: float = 60.0
+    automatic: bool = True
+
+
+def catalogue() -> Mapping[str, Fault]:
+    """All faults of the data layer, by name."""
+    found = (
+        Fault("power-off-spb", "all machines of spb lose their power", _power_off("spb"), _boot, leader="spb"),
+        Fault("power-off-msk", "all machines of msk lose their power", _power_off("msk"), _boot, leader="msk"),
+        Fault("power-off-witness", "the witness loses its power", _power_off("witness"), _boot, lasts=30.0),
+        Fault("power-off-primary", "the primary's machine loses its power", _power_off_primary, _boot),
+        Fault("kill-primary", "PostgreSQL and Patroni of the primary are killed", _kill_primary, _nothing),
+        Fault("freeze-primary", "the primary's machine stops where it stands, and goes on later", _freeze, _thaw),
+        Fault("cut-sites", "spb and msk do not reach each other, both reach the witness", _cut("spb", "msk"), _heal),
+        Fault("cut-off-spb", "spb reaches nobody else", _cut("spb", "msk", "witness"), _heal, leader="spb"),
+        Fault("power-off-haproxy", "HAProxy's machine in spb loses its power", _power_off_haproxy, _boot, lasts=30.0),
+    )
+    return {fault.name: fault for fault in found}
+
+
+def _power_off(site: str) -> Callable[[Scene], tuple[str, ...]]:
+    def strike(scene: Scene) -> tuple[str, ...]:
+        machines = [one for one in scene.twin.chosen([site]) if one.runs]
+        for one in machines:
+            one.cut_power()
+        return tuple(one.name for one in machines)
+
+    return strike
+
+
+def _power_off_primary(scene: Scene) -> tuple[str, ...]:
+    leader = _leader(scene)
+    scene.twin.machine(leader).cut_power()
+    return (leader,)
+
+
+def _power_off_haproxy(scene: Scene) -> tuple[str, ...]:
+    names = {one.name for one in scene.twin.chosen(["haproxy"])} & {one.name for one in scene.twin.chosen(["spb"])}
+    name = min(names)
+    scene.twin.machine(name).cut_power()
+    return (name,)
+
+
+def _kill_primary(scene: Scene) -> tuple[str, ...]:
+    leader = _leader(scene)
+    machine = scene.twin.machine(leader)
+    # Patroni first: it would start a server that is gone.
+    machine.send("/usr/bin/patroni", signal.SIGKILL)
+    machine.send("postgres", signal.SIGKILL)
+    return (leader,)
+
+
+def _freeze(scene: Scene) -> tuple[str, ...]:
+    leader = _leader(scene)
+    scene.twin.machine(leader).group.freeze()
+    return (leader,)
+
+
+def _thaw(scene: Scene, names: tuple[str, ...]) -> None:
+    for name in names:
+        scene.twin.machine(name).group.thaw()
+
+
+def _boot(scene: Scene, names: tuple[str, ...]) -> None:
+    scene.twin.boot([scene.twin.machine(name) for name in names])
+
+
+def _cut(here: str, *others: str) -> Callable[[Scene], tuple[str, ...]]:
+    def strike(scene: Scene) -> tuple[str, ...]:
+        for other in others:
+            network.cut(scene.twin.inventory, here, other)
+        return (here, *others)
+
+    return strike
+
+
+def _heal(scene: Scene, names: tuple[str, ...]) -> None:
+    here, *others = names
+    for other in others:
+        network.heal(scene.twin.inventory, here, other)
+
+
+def _nothing(scene: Scene, names: tuple[str, ...]) -> None:
+    """What was killed comes back by itself."""
+
+
+def _leader(scene: Scene) -> str:
+    leader = scene.databases.leader()
+    if leader is None:
+        raise TwinFailed("Nobody leads the databases; the twin must be well before a drill.")
+    return leader
