@@ -8,7 +8,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images test-deploy twin twin-down twin-status drill lint-deploy fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
+.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images test-deploy twin test-twin twin-down twin-status drill lint-deploy fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,11 @@ test-deploy: deploy-environment ## the chart as Helm renders it and as a real sc
 
 twin: deploy-environment ## two data centres and a witness on this machine, as root; ONLY=postgresql,etcd SIZE=full LAYOUT=3+2
 	@exec $(BIN)/python -m deploy.twin up $(ARGS)
+
+test-twin: deploy-environment ## the way in from people's networks: DNS, CDN, edge; in a twin of their own, as root; ARGS= goes to pytest
+	@TWIN_HOME=$(CURDIR)/var/test-twin && TWIN_PREFIX=tt && TWIN_OCTET=90 && TWIN_INGRESS=8080 && TWIN_DATABASE=no && \
+	ONLY=spb-edge-1,msk-edge-1,witness-1,cdn && export TWIN_HOME TWIN_PREFIX TWIN_OCTET TWIN_INGRESS TWIN_DATABASE ONLY && \
+	trap '$(BIN)/python -m deploy.twin down' EXIT && $(BIN)/python -m deploy.twin up && $(BIN)/pytest $(ARGS) tests/twin
 
 twin-down: dev-environment ## take the twin down; nothing of it stays
 	@exec $(BIN)/python -m deploy.twin down $(ARGS)

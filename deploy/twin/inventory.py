@@ -14,6 +14,7 @@ from deploy.commands import TwinFailed, run
 DEPLOY = Path(__file__).resolve().parents[1]
 SOURCE = DEPLOY / "inventory" / "twin"
 _PLAYBOOK = Path(__file__).with_name("resolve.yaml")
+_RESOLVING = 600.0  # seconds; two when the machine has nothing else to do
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +90,7 @@ def resolve(home: Path, size: str, layout: str) -> Inventory:
     run(
         *(ansible("ansible-playbook"), "-i", SOURCE, _PLAYBOOK, "-e", f"target={fresh}"),
         environment=surroundings(home) | {"SIZE": size, "LAYOUT": layout},
+        limit=_RESOLVING,
     )
     inventory = decode(fresh.read_bytes())
     fresh.replace(target)
