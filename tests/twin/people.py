@@ -56,6 +56,13 @@ class Person:
         )
         return _parsed(said)
 
+    def served(self, path: str, *, name: str, at: str) -> bool:
+        """Whether a quick question is answered with 200."""
+        host = f"{name}.{DOMAIN}"
+        ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2")
+        words = (*self._inside, *ask, "--resolve", f"{host}:443:{at}", f"https://{host}{path}")
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout == "200"
+
     def _run(self, *words: str) -> str:
         done = subprocess.run((*self._inside, *words), capture_output=True, text=True, check=False, timeout=_LIMIT + 30)
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"

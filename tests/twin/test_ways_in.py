@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.twin, pytest.mark.timeout(900)]
 CHECKS = 2.0 + 2.0  # seconds between checks, and the longest that one takes
 SITE_CHECKS = 3.0  # until a site says that it is ill, once an ingress no longer answers
 MARGIN = 3.0  # for the asking itself
+FAILOVER = 4.0  # until the address of a site is at its other edge server
+EDGES = ("spb-edge-1", "spb-edge-2")
 PRODUCTS = "/api/v1/products"
 
 
@@ -134,12 +136,12 @@ def test_logs_hold_no_token_and_no_query(twin: Twin, central: Person, addresses:
         central.get(
             path, "-H", f"Authorization: Bearer {secret}", "-b", f"session={secret}", at=addresses["cdn-central"]
         )
-    for name in ("spb-edge-1", "cdn-central"):
+    for name in (*EDGES, "cdn-central"):
         found = _inside(
             twin, name, f"grep -rc -- {secret} /var/log || true; journalctl -q | grep -c -- {secret} || true"
         )
         assert {line.rpartition(":")[2] for line in found.split()} == {"0"}
-    assert '"/found/-"' in _inside(twin, "spb-edge-1", "cat /var/log/nginx/access.log")
+    assert any('"/found/-"' in _inside(twin, name, "cat /var/log/nginx/access.log") for name in EDGES)
 
 
 # ---------------------------------------------------------------- the CDN
@@ -224,14 +226,41 @@ def test_a_dead_ingress_costs_nobody_anything(
     settled(central, servers, "api", addresses["spb"])
 
 
+@pytest.mark.parametrize("how", ["machine", "nginx"])
+def test_a_dead_edge_server_hands_the_address_on(
+    twin: Twin, central: Person, addresses: dict[str, str], how: str
+) -> None:
+    """People know one address of the site; it must not die with one machine."""
+    (holder,) = eventually(lambda: _holders(twin, addresses["spb"]), lambda found: len(found) == 1, 30 * strain())[0]
+    if how == "machine":
+        twin.machine(holder).cut_power()
+    else:
+        _inside(twin, holder, "systemctl stop nginx")
+    try:
+        eventually(
+            lambda: central.served(PRODUCTS, name="api", at=addresses["spb"]), bool, (FAILOVER + MARGIN) * strain()
+        )
+        (heir,) = eventually(
+            lambda: _holders(twin, addresses["spb"]), lambda found: len(found) == 1 and found != [holder], 30
+        )[0]
+    finally:
+        if how == "machine":
+            _boot(twin, holder)
+        else:
+            _inside(twin, holder, "systemctl start nginx")
+    time.sleep(5)
+    assert _holders(twin, addresses["spb"]) == [heir], "a server that returns must move nobody"
+
+
 def test_a_dead_site_leaves_the_answers(
     twin: Twin, central: Person, eastern: Person, servers: list[str], addresses: dict[str, str]
 ) -> None:
     """Power off: who asks for the name after that must be led to the living site, and still be served by the point."""
     settled(central, servers, "api", addresses["spb"])
-    edge = twin.machine("spb-edge-1")
-    living = [server for server in servers if server != str(edge.machine.address)]
-    edge.cut_power()
+    edges = [twin.machine(name) for name in EDGES]
+    living = [server for server in servers if server not in {str(edge.machine.address) for edge in edges}]
+    for edge in edges:
+        edge.cut_power()
     try:
         for server in living:
             leads(central, "api", server, addresses["msk"], (CHECKS + MARGIN) * strain())
@@ -239,7 +268,7 @@ def test_a_dead_site_leaves_the_answers(
         assert central.get("/", at=addresses["cdn-central"]).status == 200
         assert central.get(PRODUCTS, name="api", at=addresses["msk"]).status == 200
     finally:
-        _boot(twin, "spb-edge-1")
+        _boot(twin, *EDGES)
     settled(central, servers, "api", addresses["spb"])
 
 
@@ -286,11 +315,23 @@ def _purged(twin: Twin, at: str, tag: str, token: str = "") -> int:
     return int(json.loads(done.stdout)["purged"])
 
 
-def _boot(twin: Twin, name: str) -> None:
+def _boot(twin: Twin, *names: str) -> None:
     """As an operator does it."""
-    words = (sys.executable, "-m", "deploy.twin", "boot", "--folder", str(twin.home), name)
+    words = (sys.executable, "-m", "deploy.twin", "boot", "--folder", str(twin.home), *names)
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
+
+
+def _holders(twin: Twin, address: str) -> list[str]:
+    """Which edge servers have an address."""
+    return [name for name in EDGES if address in _addresses(twin, name)]
+
+
+def _addresses(twin: Twin, name: str) -> list[str]:
+    """Of a machine; none while one cannot get in."""
+    words = (*twin.machine(name).ssh_words(), "ip -brief address show host0")
+    said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60).stdout
+    return [one.partition("/")[0] for one in said.split()]
 
 
 def _inside(twin: Twin, name: str, command: str) -> str:

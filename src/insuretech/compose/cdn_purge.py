@@ -78,12 +78,13 @@ def serve_purges(settings: Settings) -> None:
 
     async def main(_: Stopping) -> None:
         async with new_client() as client:
-            await _keep_following(kafka, CdnPoints(client, points, settings.cdn_purge_token).purge)
+            await keep_following(kafka, CdnPoints(client, points, settings.cdn_purge_token).purge)
 
     run_until_signal(main)
 
 
-async def _keep_following(kafka: Kafka, purge: Purge) -> None:
+async def keep_following(kafka: Kafka, purge: Purge) -> None:
+    """Follow the products in the log, until cancelled; survives a Kafka that goes away."""
     while True:
         consumer = _consumer(kafka)
         try:
