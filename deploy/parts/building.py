@@ -51,12 +51,27 @@ def build(reporter: Reporter, names: Iterable[str] = PARTS) -> dict[str, Built]:
             if not built.program.is_file():
                 _compile(built, reporter)
             _check(built)
+            _point(built)
     return made
 
 
 def _place(part: Part) -> Built:
     folder = cache() / "parts" / f"{part.name}-{part.version}-{_inputs(part)[:12]}"
     return Built(part, folder / "bin" / part.name)
+
+
+def current() -> Path:
+    """A folder in which every part is found by its name alone, as it was built last."""
+    return cache() / "parts" / "current"
+
+
+def _point(built: Built) -> None:
+    """Let ``current`` lead to it; relative, so that it holds wherever the parts' folder is shown."""
+    current().mkdir(parents=True, exist_ok=True)
+    new = current() / f".{built.part.name}"
+    new.unlink(missing_ok=True)
+    new.symlink_to(Path("..") / built.program.parent.parent.name / "bin")
+    new.replace(current() / built.part.name)
 
 
 def _inputs(part: Part) -> str:

@@ -13,7 +13,7 @@ from insuretech.compose.services import BUILDERS, SEALING
 from insuretech.kit.settings import Settings
 from tests.deploy.conftest import CHART, VALUES, Document, Refused, Render, Rendered
 
-KNOWN = {"HOST", "PORT", "DATABASE_URL", *(f"INSURETECH_{name.upper()}" for name in Settings.__struct_fields__)}
+KNOWN = {"HOST", "PORT", "DATABASE_URL", "PGSSLROOTCERT", *(f"INSURETECH_{name.upper()}" for name in Settings.__struct_fields__)}
 
 
 def labels(document: Document) -> Mapping[str, str]:
@@ -144,8 +144,18 @@ def test_a_service_knows_the_secrets_it_needs_and_no_others(chart: Rendered) -> 
         volumes = {one["name"]: one["secret"] for one in spec["volumes"] if "secret" in one}
         assert ("keyring" in volumes) == (service in SEALING), service
         if "database" in volumes:
-            assert [one["key"] for one in volumes["database"]["items"]] == [service]
+            assert {one["key"] for one in volumes["database"]["items"]} - {"ca.crt"} == {service}
         assert ("database" in volumes) == (service != "storefront"), service
+
+
+def test_who_reads_the_database_checks_its_certificate_where_that_is_wanted(render: Render) -> None:
+    """Somebody in between could be the database."""
+    checked = render({"database": {**VALUES["database"], "checked": True}})
+
+    for name, container in checked.containers():
+        env = {one["name"]: one.get("value") for one in container.get("env", ())}
+        if "DATABASE_URL_FILE" in env:
+            assert env["PGSSLROOTCERT"] == "/run/secrets/insuretech/database/ca.crt", name
 
 
 # ---------------------------------------------------------------- services

@@ -145,6 +145,7 @@ async def own_connection(database: Database) -> Session:
         database=url.database,
         host=str(url.query.get("host") or url.host),
         port=url.port or 5432,
+        ssl=url.query.get("ssl"),  # as the pool's connections: what the address demands
         timeout=5,
         server_settings={"application_name": f"{database.service} session", "jit": "off"},
     )

@@ -1,5 +1,6 @@
 """Compiled parts: pinned in one place, found again by what they are, and refused when they are something else."""
 
+import hashlib
 import re
 from io import StringIO
 from pathlib import Path
@@ -77,6 +78,19 @@ def test_a_program_that_was_changed_is_refused(reporter: Reporter) -> None:
 
     with pytest.raises(PartFailed, match="not what was built"):
         building.build(reporter, ["pause"])
+
+
+def test_a_part_is_found_by_its_name_wherever_the_cache_is_shown(reporter: Reporter, tmp_path: Path) -> None:
+    """Machines are shown the folder under another path, and would run nothing, or what was built last year."""
+    built = building._place(PAUSE)
+    for name, content in (("pause", b"it"), ("pause.sha256", hashlib.sha256(b"it").hexdigest().encode())):
+        built.program.parent.mkdir(parents=True, exist_ok=True)
+        built.program.with_name(name).write_bytes(content)
+    for _ in range(2):
+        building.build(reporter, ["pause"])
+    (tmp_path / "parts").rename(tmp_path / "shown")
+
+    assert (tmp_path / "shown" / "current" / "pause" / "pause").read_bytes() == b"it"
 
 
 def test_an_old_go_is_refused_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
