@@ -13,7 +13,9 @@ from insuretech.compose.services import BUILDERS, SEALING
 from insuretech.kit.settings import Settings
 from tests.deploy.conftest import CHART, VALUES, Document, Refused, Render, Rendered
 
-KNOWN = {"HOST", "PORT", "DATABASE_URL", "PGSSLROOTCERT", *(f"INSURETECH_{name.upper()}" for name in Settings.__struct_fields__)}
+KNOWN = {"HOST", "PORT", "DATABASE_URL", "PGSSLROOTCERT"} | {
+    f"INSURETECH_{name.upper()}" for name in Settings.__struct_fields__
+}
 
 
 def labels(document: Document) -> Mapping[str, str]:
