@@ -139,13 +139,14 @@ async def own_connection(database: Database) -> Session:
     The caller closes it.
     """
     url = database.url
+    demanded: Any = url.query.get("ssl")  # one of the driver's words, which it checks itself
     return await asyncpg.connect(
         user=url.username,
         password=url.password,
         database=url.database,
         host=str(url.query.get("host") or url.host),
         port=url.port or 5432,
-        ssl=url.query.get("ssl"),  # as the pool's connections: what the address demands
+        ssl=demanded,  # as the pool's connections
         timeout=5,
         server_settings={"application_name": f"{database.service} session", "jit": "off"},
     )

@@ -10,8 +10,10 @@ from deploy.drills.judge import Books, Verdict, judge
 
 SPB, MSK = "10.60.1.11", "10.60.2.11"
 MARKS = [
-    Mark(at=at, what=what, fault="power-off-spb") for at, what in ((10.0, "begin"), (40.0, "heal"), (50.0, "well"))
-]  # type: ignore[arg-type] # the words are right
+    Mark(at=10.0, what="begin", fault="power-off-spb"),
+    Mark(at=40.0, what="heal", fault="power-off-spb"),
+    Mark(at=50.0, what="well", fault="power-off-spb"),
+]
 SAME = {"spb-db-1": "aa", "msk-db-1": "aa"}
 
 
