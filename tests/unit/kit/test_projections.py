@@ -101,11 +101,11 @@ async def test_a_load_that_was_begun_before_is_not_enough_for_who_has_seen_more(
     """Redis is away, a slow load is under way, the buyer pays, looks, and is shown the order as that load found it."""
     ledger, hot = Ledger(), Failing()
     ledger.change("a")
-    ledger.takes = 0.02
+    ledger.takes = 0.2
     hot.away = True
     rows = projection(hot, ledger)
     others = asyncio.create_task(rows.read("a"))
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
     newest = ledger.change("a")
     assert await rows.read("a", at_least=newest.version) == newest
     assert await others == Entry(1, b"a0\n")
