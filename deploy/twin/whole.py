@@ -10,6 +10,7 @@ from time import monotonic, sleep
 
 from cluster.fetching import Reporter
 from deploy.commands import TwinFailed, run
+from deploy.images.debian import mirrors
 from deploy.twin import base, host, network, snapshots
 from deploy.twin.inventory import Inventory, Machine, known, packages, resolve
 from deploy.twin.machine import Running
@@ -72,7 +73,8 @@ def up(home: Path, size: str, layout: str, only: Sequence[str], reporter: Report
         host.check_room(new, home)
         _keys(home, inventory)
         with base_held(reporter):
-            ground = base.ensure(inventory.release, inventory.mirror, packages(), reporter)
+            mirror = inventory.mirror or mirrors()["archive"].rstrip("/")
+            ground = base.ensure(inventory.release, mirror, packages(), reporter)
             stamp = snapshots.key(inventory, machines, ground)
             fresh = not any(twin.running(one).folder.exists() for one in machines)
             if fresh and not machines_only:

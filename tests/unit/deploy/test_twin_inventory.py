@@ -15,7 +15,7 @@ MACHINES: list[dict[str, Any]] = [
 ]
 INVENTORY: dict[str, Any] = {
     "prefix": "tw", "octet": 60, "size": "small", "layout": "witness", "release": "trixie",
-    "mirror": "http://deb.debian.org/debian", "places": {"spb": "10.60.1.0/24", "msk": "10.60.2.0/24"},
+    "mirror": "http://mirror.test/debian", "places": {"spb": "10.60.1.0/24", "msk": "10.60.2.0/24"},
     "people": {}, "machines": MACHINES,
 }  # fmt: skip
 
