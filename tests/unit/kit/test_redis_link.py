@@ -14,15 +14,15 @@ from insuretech.kit.redis_link import Link
 
 @contextmanager
 def node(pause: float = 0.0) -> Iterator[int]:
-    """Answers whatever comes with PONG, after a pause, from a thread of its own; its port."""
+    """Answers every command with PONG, after a pause, from a thread of its own; its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             connection, _ = server.accept()
             with connection, suppress(OSError):
-                while connection.recv(65536):
+                while asked := connection.recv(65536):
                     time.sleep(pause)
-                    connection.sendall(b"+PONG\r\n")
+                    connection.sendall(b"+PONG\r\n" * asked.count(b"*"))  # several may come at once
 
         threading.Thread(target=serve, daemon=True).start()
         yield int(server.getsockname()[1])
