@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 import msgspec
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from insuretech.kit.positions import noted_if_done
 
@@ -65,6 +66,7 @@ class Database:
             },
         )
 
+        self._pool = cast("QueuePool", self.engine.pool)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._waiting: dict[object, float] = {}
         self._kept: list[AsyncConnection] = []
@@ -77,6 +79,7 @@ class Database:
         """One request or message: commits on leaving, rolls back on any exception."""
         place = self._queue_up()
         try:
+            await self._make_room()
             with noted_if_done():
                 async with self.engine.begin() as connection:
                     del self._waiting[place]
@@ -104,6 +107,11 @@ class Database:
                 self._kept.append(connection)
             else:
                 await asyncio.shield(connection.close())
+
+    async def _make_room(self) -> None:
+        """Give back a kept connection nobody uses, rather than let a transaction wait for one that is lent out."""
+        if self._kept and self._pool.checkedout() >= self._pool.size():
+            await self._kept.pop().close()
 
     async def _from_pool(self) -> AsyncConnection:
         place = self._queue_up()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -150,3 +151,19 @@ async def test_a_connection_kept_for_the_next_reader_is_one_on_which_all_went_we
         async with kept.reading() as connection, asyncio.timeout(0.05):
             await slow.first(connection, {})
     assert await asyncio.wait_for(pid(), 5)
+
+
+async def test_kept_connections_are_there_for_transactions_when_all_others_are_lent_out(
+    database: Callable[[str], Database],
+) -> None:
+    """Otherwise a purchase waits, and is refused, beside connections that nobody uses."""
+    kept = database("orders")
+    one = Direct(sa.select(sa.literal_column("1").label("one")))
+    async with kept.reading() as connection, kept.reading() as other:
+        await one.first(connection, {})
+        await one.first(other, {})
+    async with AsyncExitStack() as busy:
+        for _ in range(kept._pool.size()):
+            _ = await busy.enter_async_context(kept.transaction())
+    async with kept.reading() as connection:
+        assert await one.first(connection, {}) is not None
