@@ -1,7 +1,6 @@
 """``python -m cluster``: the commands."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from cluster.supervisor import Supervisor
 from cluster.top import Screen
 from cluster.whole import Cluster
 from insuretech.cli.output import AsJson, print_json
-from insuretech.kit.failures import Unusable
+from insuretech.cli.running import run_commands
 
 app = typer.Typer(
     name="cluster",
@@ -157,14 +156,8 @@ def _console() -> Console:
 
 
 def main() -> None:
-    """Entry point: a known failure is one sentence."""
-    try:
-        app()
-    except Unusable as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Entry point."""
+    run_commands(app)
 
 
 if __name__ == "__main__":

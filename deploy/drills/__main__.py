@@ -15,7 +15,7 @@ from deploy.drills.drill import Drill, sightings
 from deploy.drills.faults import catalogue
 from deploy.drills.history import read
 from deploy.twin.whole import HOME, Twin
-from insuretech.kit.failures import Unusable
+from insuretech.cli.running import run_commands
 
 app = typer.Typer(
     name="drills",
@@ -60,14 +60,8 @@ def run(
 
 
 def main() -> None:
-    """Entry point: a known failure is one sentence."""
-    try:
-        app()
-    except Unusable as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Entry point."""
+    run_commands(app)
 
 
 if __name__ == "__main__":

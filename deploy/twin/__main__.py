@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ from deploy.twin.inventory import Inventory
 from deploy.twin.playbook import SITE, play
 from deploy.twin.whole import HOME, Twin
 from insuretech.cli.output import AsJson, print_json
-from insuretech.kit.failures import Unusable
+from insuretech.cli.running import run_commands
 
 app = typer.Typer(
     name="twin",
@@ -208,15 +207,8 @@ def _console() -> Console:
 
 
 def main() -> None:
-    """Entry point: a known failure is one sentence."""
-    try:
-        app()
-    except Unusable as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted; the next run goes on from here.\n")
-        sys.exit(130)
+    """Entry point."""
+    run_commands(app, "Interrupted; the next run goes on from here.")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from insuretech.cli import (
     topics,
 )
 from insuretech.cli.cdn_purge import cdn_purge
+from insuretech.cli.running import run_commands
 from insuretech.cli.serve import migrate, serve
 from insuretech.cli.service import service
-from insuretech.kit.failures import Unusable
 
 app = typer.Typer(
     name="insuretech",
@@ -67,8 +67,4 @@ def _options(
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        app()
-    except Unusable as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1)
+    run_commands(app)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from insuretech.compose.single import Composition
-    from insuretech.kit.projections import Checked, Projection
+    from insuretech.kit.agreement import Checked
+    from insuretech.kit.projections import Projection
 
 commands = typer.Typer(help="What is derived and can be derived again.", no_args_is_help=True)
 

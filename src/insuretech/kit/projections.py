@@ -8,18 +8,19 @@ shown as it was is announced before the commit, too.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from random import SystemRandom
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
+from insuretech.kit.agreement import BATCH, Agreement, Checked, Source, portions
 from insuretech.kit.clock import Clock
-from insuretech.kit.hot import Entry, Growth, HotAway, HotStore, entry_key, name_in
+from insuretech.kit.generations import SETTLING, Generations
+from insuretech.kit.hot import Entry, Growth, HotAway, HotStore, entry_key
 from insuretech.kit.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -28,8 +29,6 @@ READS = Counter("insuretech_projection_reads_total", "Reads of projections, by w
 HEALED = Counter("insuretech_projection_healed_total", "Entries that had to be put right.", ["projection"])
 SWEPT = Gauge("insuretech_projection_swept_timestamp_seconds", "When the last whole sweep began.", ["projection"])
 
-SETTLING = 2.0
-"""Seconds after which every process knows of a new generation: twice as long as one believes what it knows."""
 OVERLAP = timedelta(seconds=30)
 """How far a sweep looks back beyond the last one: longer than a transaction, and than a failover may lose."""
 COMING = 10.0
@@ -37,44 +36,15 @@ COMING = 10.0
 _COMING = b""
 _DOUBT = 0.5
 """Seconds from one try of a sweep to the next while reads wait for it."""
-_BATCH = 200
 _LOADS = 4
 """Reads of the source at once, as others need its connections, too."""
 _HEAL_EVERY = 0.2
 """Seconds between two portions that are healed, give or take a half, so that processes do not go in step."""
-_FIRST = 0
 _chance = SystemRandom().random
-_T = TypeVar("_T")
 
 
 class RebuildUnderWay(Exception):
     """Somebody else is rebuilding this projection."""
-
-
-class Source(Protocol):
-    """Where a projection comes from; its versions grow with every change."""
-
-    async def load(self, names: Collection[str]) -> Mapping[str, Entry]:
-        """Entries as they should be; what there is nothing of is left out."""
-        ...
-
-    async def changed(self, since: datetime) -> Mapping[str, int]:
-        """Names of what has changed since then, with their versions now; others may be among them."""
-        ...
-
-    def everything(self) -> AsyncIterator[Sequence[str]]:
-        """All names that a new generation begins with, in portions."""
-        ...
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry that is not as its source says; versions are None where there is none."""
-
-    projection: str
-    name: str
-    kind: str
-    held: int | None
-    source: int | None
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,22 +54,6 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     generation: str
     building: str | None
     swept_at: datetime | None
-
-
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check found."""
-
-    projection: str
-    entries: int
-    differences: list[Difference]
-
-
-class _Generations(NamedTuple):
-    active: int
-    building: int | None
-
-    def all(self) -> list[int]:
-        return [self.active] if self.building is None else [self.active, self.building]
 
 
 class Projection:
@@ -138,10 +92,7 @@ class Projection:
         self._putting: set[asyncio.Task[None]] = set()
         self._behind: set[str] = set()
         self._healing: asyncio.Task[None] | None = None
-        self._generations = _Generations(_FIRST, None)
-        self._learnt = float("-inf")
-        self._failed_to_learn = float("-inf")
-        self._learning: asyncio.Task[None] | None = None
+        self._generations = Generations(name, hot)
         self._me = str(new_id())
         self._woken = asyncio.Event()
 
@@ -150,7 +101,7 @@ class Projection:
     async def read(self, name: str, at_least: int = 0) -> Entry | None:
         """The entry, not older than ``at_least``; from the source where the projection lacks it or is away."""
         try:
-            await self._know_generations()
+            await self._generations.keep_known()
             found = None if self.in_doubt else await self._hot.get(self._key(name, self._generations.active))
         except HotAway:
             self._missed()
@@ -206,7 +157,7 @@ class Projection:
         the announcement, it ends by itself. While Redis is away nothing is announced, which the sweep makes good.
         """
         try:
-            await self._know_generations()
+            await self._generations.keep_known()
             for generation in self._generations.all():
                 await self._hot.put(self._key(name, generation), Entry(version, _COMING), COMING)
         except HotAway:
@@ -228,7 +179,7 @@ class Projection:
     async def grow(self, name: str, growth: Growth) -> None:
         """Put what was added to an entry; the whole of it, with others, where something before is missing."""
         try:
-            await self._know_generations()
+            await self._generations.keep_known()
             for generation in self._generations.all():
                 if not await self._hot.grow(self._key(name, generation), growth, self._ttl):
                     await self._heal_soon(name)
@@ -251,7 +202,7 @@ class Projection:
         try:
             while self._behind:
                 await _pause_for_others()
-                some = [self._behind.pop() for _ in range(min(_BATCH, len(self._behind)))]
+                some = [self._behind.pop() for _ in range(min(BATCH, len(self._behind)))]
                 async with self._loads:
                     entries = await self._source.load(some)
                 await self._put(entries)
@@ -297,7 +248,7 @@ class Projection:
         await self.put(entries)
 
     async def _put(self, entries: Mapping[str, Entry]) -> None:
-        await self._know_generations()
+        await self._generations.keep_known()
         for generation in self._generations.all():
             await self._put_into(generation, entries)
 
@@ -342,12 +293,12 @@ class Projection:
         A complete projection is held against all of its source, others against what changed since the last sweep.
         """
         began, began_at = self._clock.now(), asyncio.get_running_loop().time()
-        swept = (await self._learn()).get("swept")
+        swept = (await self._generations.learn()).get("swept")
         last = began if swept is None else min(began, datetime.fromtimestamp(float(swept), UTC))
         oldest = began - timedelta(seconds=self._ttl)  # what was put before has ended by itself
         since = max(last, oldest) - OVERLAP
         healed = 0
-        for some in _portions(list((await self._source.changed(since)).items())):
+        for some in portions(list((await self._source.changed(since)).items())):
             for generation in self._generations.all():
                 healed += await self._put_right(generation, dict(some))
         await self._hot.set_state(self.name, {"swept": str(began.timestamp())})
@@ -380,13 +331,13 @@ class Projection:
         Raises ``HotAway`` and ``RebuildUnderWay``. What is left of a rebuild that died goes with the next.
         """
         await self._claim()
-        await self._learn()
-        old = self._generations
-        fresh = max(old.all()) + 1
-        if old.building is not None:
-            await self._switch(old.active, None)
-            await self._remove(old.building)
-        await self._switch(old.active, fresh)
+        await self._generations.learn()
+        old, unfinished = self._generations.active, self._generations.building
+        fresh = max(self._generations.all()) + 1
+        if unfinished is not None:
+            await self._generations.switch(old, None)
+            await self._remove(unfinished)
+        await self._generations.switch(old, fresh)
         await asyncio.sleep(SETTLING)  # from now on everyone writes to both
         built = 0
         async for names in self._source.everything():
@@ -394,9 +345,9 @@ class Projection:
             await self._put_into(fresh, entries)
             built += len(entries)
             await self._claim()
-        await self._switch(fresh, None)
+        await self._generations.switch(fresh, None)
         await asyncio.sleep(SETTLING)  # from now on nobody reads the old one
-        await self._remove(old.active)
+        await self._remove(old)
         await self._claim(seconds=0.001)  # let go
         return built
 
@@ -404,45 +355,9 @@ class Projection:
         if not await self._hot.take_turn(self.name, "rebuild", self._me, seconds):
             raise RebuildUnderWay
 
-    async def _switch(self, active: int, building: int | None) -> None:
-        fields = {"active": str(active), "building": "" if building is None else str(building)}
-        await self._hot.set_state(self.name, fields)
-        await self._learn()
-
     async def _remove(self, generation: int) -> None:
         async for keys in self._hot.keys(self.name, f"{self._layout}.{generation}"):
             await self._hot.drop(keys)
-
-    async def _know_generations(self) -> None:
-        """Ask anew what was learnt more than a second ago, and wait for it when that is two seconds.
-
-        While the node of the state alone is away, what was learnt last is believed: nobody can switch meanwhile.
-        """
-        now = asyncio.get_running_loop().time()
-        age = now - self._learnt
-        if age < SETTLING / 2 or now - self._failed_to_learn < SETTLING / 2:
-            return
-        if self._learning is None or self._learning.done():
-            self._learning = asyncio.create_task(self._learn_quietly())
-        if age >= SETTLING:
-            await asyncio.shield(self._learning)
-            if self._learnt == float("-inf"):
-                raise HotAway("nobody knows which generation is read")
-
-    async def _learn_quietly(self) -> None:
-        try:
-            await self._learn()
-        except HotAway:
-            if self._learnt > float("-inf"):
-                self._failed_to_learn = asyncio.get_running_loop().time()
-
-    async def _learn(self) -> Mapping[str, str]:
-        asked = asyncio.get_running_loop().time()
-        state = await self._hot.state(self.name)
-        building = state.get("building") or None
-        self._generations = _Generations(int(state.get("active", _FIRST)), None if building is None else int(building))
-        self._learnt = asked
-        return state
 
     # ------------------------------------------------------------ checking
 
@@ -453,8 +368,8 @@ class Projection:
 
     async def describe(self) -> Described:
         """What is known of it; raises ``HotAway``."""
-        swept = (await self._learn()).get("swept")
-        active, building = self._generations
+        swept = (await self._generations.learn()).get("swept")
+        active, building = self._generations.active, self._generations.building
         return Described(
             projection=self.name,
             generation=f"{self._layout}.{active}",
@@ -468,62 +383,20 @@ class Projection:
         What differs is looked at again for up to ``patience`` seconds: changes of just now may be on their way, and
         what was missed is to be put right by then. Raises ``HotAway``.
         """
-        await self._learn()
-        active, entries = self._generations.active, 0
-        suspects: dict[str, Difference] = {}
-        async for some in self._all_held(active) if since is None else self._changed(since):
-            entries += len(some)
-            suspects.update(await self._differences(active, some))
-        if self._complete:
-            async for names in self._source.everything():
-                suspects.update(await self._differences(active, names))
-        until, pause = asyncio.get_running_loop().time() + patience, 0.1
-        while suspects and (left := until - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(min(left, pause))
-            pause = min(2 * pause, 1.0)
-            suspects = await self._differences(active, list(suspects))
-        return Checked(projection=self.name, entries=entries, differences=list(suspects.values()))
-
-    async def _all_held(self, generation: int) -> AsyncIterator[list[str]]:
-        async for keys in self._hot.keys(self.name, f"{self._layout}.{generation}"):
-            for some in _portions([name_in(key) for key in keys]):
-                yield some
-
-    async def _changed(self, since: datetime) -> AsyncIterator[list[str]]:
-        for some in _portions(list(await self._source.changed(since))):
-            yield some
-
-    async def _differences(self, generation: int, names: Sequence[str]) -> dict[str, Difference]:
-        found_there = await self._hot.get_many([self._key(name, generation) for name in names])
-        held = [None if entry is None or entry.value == _COMING else entry for entry in found_there]
-        should = await self._source.load(names)
-        found = {}
-        for name, entry in zip(names, held, strict=True):
-            kind = self._kind(name, entry, should.get(name))
-            if kind is not None:
-                found[name] = Difference(
-                    projection=self.name,
-                    name=name,
-                    kind=kind,
-                    held=None if entry is None else entry.version,
-                    source=should[name].version if name in should else None,
-                )
-        return found
-
-    def _kind(self, name: str, held: Entry | None, should: Entry | None) -> str | None:
-        if held is None:
-            return "missing" if self._complete and should is not None else None
-        if should is None:
-            return "unknown to its source"
-        if held.version != should.version:
-            return "behind" if held.version < should.version else "ahead"
-        return None if self._same(name, held.value, should.value) else "differs"
+        await self._generations.learn()
+        active = self._generations.active
+        beside = Agreement(
+            projection=self.name,
+            generation=f"{self._layout}.{active}",
+            hot=self._hot,
+            source=self._source,
+            key=lambda name: self._key(name, active),
+            complete=self._complete,
+            same=self._same,
+            held=lambda entry: entry.value != _COMING,
+        )
+        return await beside.check(patience, since)
 
 
 async def _pause_for_others() -> None:
     await asyncio.sleep(_HEAL_EVERY * (0.5 + _chance()))
-
-
-def _portions(items: Sequence[_T]) -> list[list[_T]]:
-    remaining = iter(items)
-    return list(iter(lambda: list(islice(remaining, _BATCH)), []))

@@ -169,8 +169,7 @@ class QuoteDesk:
             self._refuse()
         scope = Scope(client=ANYBODY, route=ROUTE, key=submission.key) if submission.key else None
         async with self.statements() as store:
-            before = await store.answer(scope, submission.body) if scope else None
-            if scope is not None and before is not None:
+            if scope is not None and (before := await store.answer(scope, submission.body)):
                 return self._first_answer(scope, before)
             self._see_whether_to_begin(submission)
             product = await store.product_on_sale(submission.product)
@@ -180,10 +179,9 @@ class QuoteDesk:
             return await self._begin_quote(submission, scope, product)
         except RequestInFlight:
             async with self.statements() as store:
-                before = await store.answer(scope, submission.body) if scope else None
-            if scope is None or before is None:
-                raise
-            return self._first_answer(scope, before)
+                if scope is not None and (before := await store.answer(scope, submission.body)):
+                    return self._first_answer(scope, before)
+            raise
 
     def _first_answer(self, scope: Scope, stored: StoredAnswer) -> QuoteCreated:
         plain = self.keyring.decrypt(stored.body, stored_answer_context(scope.key))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -131,24 +132,20 @@ class _Remembered:
 
     def __init__(self, source: CorridorSource) -> None:
         self._source = source
-        self._asked: dict[bytes, asyncio.Task[Corridor]] = {}
+        self._asked: dict[bytes, asyncio.Future[Corridor]] = {}
 
     async def of(self, today: date, answers: dict[str, Any]) -> Corridor:
         """As the source says it; a failure is told to those who wait for it and then forgotten."""
         key = sha256(today.isoformat().encode() + msgspec.json.encode(answers, order="sorted")).digest()
         asked = self._asked.get(key)
         if asked is None:
-            asked = self._asked[key] = asyncio.create_task(self._ask(key, today, answers))
+            asked = self._asked[key] = asyncio.ensure_future(self._source(today, answers, "ru"))
+            asked.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(asked)
 
-    async def _ask(self, key: bytes, today: date, answers: dict[str, Any]) -> Corridor:
-        try:
-            corridor = await self._source(today, answers, "ru")
-        except BaseException:
-            self._asked.pop(key, None)
-            raise
-        asyncio.get_running_loop().call_later(_REMEMBERED_FOR, self._asked.pop, key, None)
-        return corridor
+    def _forget(self, key: bytes, asked: asyncio.Future[Corridor]) -> None:
+        failed = asked.cancelled() or asked.exception() is not None
+        asyncio.get_running_loop().call_later(0 if failed else _REMEMBERED_FOR, self._asked.pop, key, None)
 
 
 def travel_price(tariff: _Travel, answers: Mapping[str, Any], level: Decimal) -> Priced:
