@@ -65,3 +65,7 @@ class Generations:
         fields = {"active": str(active), "building": "" if building is None else str(building)}
         await self._hot.set_state(self._projection, fields)
         await self.learn()
+
+    async def settled(self) -> None:
+        """Wait until every process knows what was said last."""
+        await asyncio.sleep(SETTLING)

@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge
 
 from insuretech.kit.agreement import BATCH, Agreement, Checked, Source, portions
 from insuretech.kit.clock import Clock
-from insuretech.kit.generations import SETTLING, Generations
+from insuretech.kit.generations import Generations
 from insuretech.kit.hot import Entry, Growth, HotAway, HotStore, entry_key
 from insuretech.kit.ids import new_id
 
@@ -338,7 +338,7 @@ class Projection:
             await self._generations.switch(old, None)
             await self._remove(unfinished)
         await self._generations.switch(old, fresh)
-        await asyncio.sleep(SETTLING)  # from now on everyone writes to both
+        await self._generations.settled()  # from now on everyone writes to both
         built = 0
         async for names in self._source.everything():
             entries = await self._source.load(names)
@@ -346,7 +346,7 @@ class Projection:
             built += len(entries)
             await self._claim()
         await self._generations.switch(fresh, None)
-        await asyncio.sleep(SETTLING)  # from now on nobody reads the old one
+        await self._generations.settled()  # from now on nobody reads the old one
         await self._remove(old)
         await self._claim(seconds=0.001)  # let go
         return built

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insuretech.kit import projections
+from insuretech.kit import generations, projections
 from insuretech.kit.clock import FixedClock
 from insuretech.kit.hot import Entry, Growth, HotAway, HotStore, MemoryHot
 from insuretech.kit.projections import Projection, RebuildUnderWay
@@ -72,7 +72,7 @@ def projection(hot: HotStore, ledger: Ledger, *, complete: bool = False) -> Proj
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projections, "SETTLING", 0.02)
+    monkeypatch.setattr(generations, "SETTLING", 0.02)
 
 
 async def test_a_read_comes_from_the_source_once_and_then_from_hot_storage() -> None:
