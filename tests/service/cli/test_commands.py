@@ -263,7 +263,8 @@ def test_sandbox_without_a_marketplace_is_said_in_one_sentence(insuretech: Comma
 
     assert ended.code == 1
     assert ended.complained == (
-        "No marketplace answers at http://127.0.0.1:1/sandbox/api/books: start it with `insuretech serve`.\n"
+        "No marketplace answers at http://127.0.0.1:1/sandbox/api/books: "
+        "start it with `insuretech serve`, or say with PORT= where it listens.\n"
     )
 
 
