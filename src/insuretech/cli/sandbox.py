@@ -79,7 +79,8 @@ def _call(method: str, path: str, body: object = None) -> Any:
             answer = client.request(method, address, json=body)
     except httpx.HTTPError as error:
         raise SandboxUnreachable(
-            f"No marketplace answers at {address}: start it with `insuretech serve`, or say with PORT= where it listens."
+            f"No marketplace answers at {address}: "
+            "start it with `insuretech serve`, or say with PORT= where it listens."
         ) from error
     if answer.is_error:
         raise SandboxUnreachable(_refusal(answer.content, answer.status_code))
