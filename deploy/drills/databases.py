@@ -68,6 +68,15 @@ class Databases:
         leading = [sight.member for sight in self.look() if sight.role == "primary" and sight.state == "running"]
         return leading[0] if len(leading) == 1 else None
 
+    def known_leader(self, limit: float = 30.0) -> str:
+        """Who leads, once somebody says so: on a busy machine an answer may come too late for one look."""
+        until = time.monotonic() + limit
+        while (leader := self.leader()) is None:
+            if time.monotonic() > until:
+                raise TwinFailed(f"Nobody leads the databases for {limit:.0f} s; the twin must be well before a drill.")
+            time.sleep(0.5)
+        return leader
+
     def wait_whole(self, limit: float = 180.0) -> float:
         """Wait until one leads and all others follow it on its timeline; the seconds it took."""
         began = time.monotonic()
@@ -84,9 +93,7 @@ class Databases:
 
     def lead(self, site: str) -> None:
         """Have the primary in a site, by a switch-over in good order if it is elsewhere."""
-        leader = self.leader()
-        if leader is None:
-            raise TwinFailed("Nobody leads the databases.")
+        leader = self.known_leader()
         if self.twin.inventory.machine(leader).site == site:
             return
         candidate = min(name for name in self.names if self.twin.inventory.machine(name).site == site)

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deploy.commands import TwinFailed
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.whole import Twin
@@ -66,7 +65,7 @@ def _power_off(site: str) -> Callable[[Scene], tuple[str, ...]]:
 
 
 def _power_off_primary(scene: Scene) -> tuple[str, ...]:
-    leader = _leader(scene)
+    leader = scene.databases.known_leader()
     scene.twin.machine(leader).cut_power()
     return (leader,)
 
@@ -79,7 +78,7 @@ def _power_off_haproxy(scene: Scene) -> tuple[str, ...]:
 
 
 def _kill_primary(scene: Scene) -> tuple[str, ...]:
-    leader = _leader(scene)
+    leader = scene.databases.known_leader()
     machine = scene.twin.machine(leader)
     # Patroni first: it would start a server that is gone.
     machine.send("/usr/bin/patroni", signal.SIGKILL)
@@ -88,7 +87,7 @@ def _kill_primary(scene: Scene) -> tuple[str, ...]:
 
 
 def _freeze(scene: Scene) -> tuple[str, ...]:
-    leader = _leader(scene)
+    leader = scene.databases.known_leader()
     scene.twin.machine(leader).group.freeze()
     return (leader,)
 
@@ -119,10 +118,3 @@ def _heal(scene: Scene, names: tuple[str, ...]) -> None:
 
 def _nothing(scene: Scene, names: tuple[str, ...]) -> None:
     """What was killed comes back by itself."""
-
-
-def _leader(scene: Scene) -> str:
-    leader = scene.databases.leader()
-    if leader is None:
-        raise TwinFailed("Nobody leads the databases; the twin must be well before a drill.")
-    return leader
