@@ -152,6 +152,7 @@ async def test_an_upload_with_scripts_ends_at_its_errors(
         await visitor.page.get_by_text("Это не дата").wait_for()
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize(("scheme", "language"), [("light", "ru"), ("dark", "en")])
 async def test_every_page_of_the_desk_fits_and_everybody_can_use_it(
     chromium: Browser, shop: RunningMarketplace, desk: SignedIn, scheme: str, language: str, pictures: Path

@@ -99,6 +99,7 @@ def path_of(visitor: Visitor) -> str:
     return visitor.page.url.removeprefix(visitor.origin)
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize(("scheme", "widths"), [("light", WIDTHS), ("dark", WIDTHS[-1:])])
 async def test_every_page_fits_and_everybody_can_use_it(
     chromium: Browser, shop: RunningMarketplace, bought: Bought, scheme: str, widths: tuple[int, ...], pictures: Path
@@ -150,6 +151,7 @@ async def serious(page: Page) -> list[str]:
     ]
 
 
+@pytest.mark.looks
 async def test_every_page_is_light_on_a_first_visit(
     chromium: Browser, shop: RunningMarketplace, bought: Bought
 ) -> None:

@@ -80,7 +80,8 @@ async def test_a_policy_is_bought_on_a_phone(chromium: Browser, shop: RunningMar
 
 async def test_offers_come_one_by_one(chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox) -> None:
     """Otherwise the visitor waits for the slowest insurer, or has to reload the page."""
-    late = round(min(2500 * strain(), 40_000))
+    given_up = float(shop.environment()["INSURETECH_INSURER_TIME_LIMIT"])
+    late = round(1000 * min(2.5 * strain(), 0.6 * given_up))
     await sandbox.behave("tihohod", delay_min_ms=late, delay_max_ms=late)
     await sandbox.behave("otkazov", outcome="decline")
     async with visiting(chromium, shop.base_url) as visitor:

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     codes = [_pytest("servers alone", "not whole", ["tests/cluster"], arguments)]
     with _cluster() as home:
         places = ["tests/system", "tests/browser"]
-        codes.append(_pytest("behaviour", "not slow and not single", places, arguments, home))
+        codes.append(_pytest("behaviour", "not slow and not single and not looks", places, arguments, home))
         codes.append(_pytest("faults", "whole", ["tests/cluster"], arguments, home))
     console.print(f"All of it: {totals(REPORTS)}; {(monotonic() - began) / 60:.1f} min with the start", style="bold")
     return max(codes)
