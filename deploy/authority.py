@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -91,9 +92,17 @@ class Authority:
         told = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return (
             certificate.not_valid_after_utc - self.now > _RENEW
-            and certificate.issuer == self.certificate.subject
+            and self._signed(certificate)
             and set(told) == set(map(_alternative, names))
         )
+
+    def _signed(self, certificate: x509.Certificate) -> bool:
+        """Whether our key has: another authority of this folder may have had the same name."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (InvalidSignature, TypeError, ValueError):
+            return False
+        return True
 
     def _write(self, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         """The key first: a certificate without its key is made again."""

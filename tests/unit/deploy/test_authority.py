@@ -34,6 +34,15 @@ def test_a_certificate_without_its_key_is_made_again(tmp_path: Path) -> None:
     assert Authority(tmp_path).issue("spb-db-1", NAMES)
 
 
+def test_another_authority_of_the_same_name_makes_all_anew(tmp_path: Path) -> None:
+    """Otherwise machines keep certificates that nobody trusts once the authority has been replaced."""
+    Authority(tmp_path).issue("spb-db-1", NAMES)
+    (tmp_path / "ca.key").unlink()
+    (tmp_path / "ca.crt").unlink()
+    assert issue_all(tmp_path, {"spb-db-1": NAMES}) == ["spb-db-1"]
+    assert issue_all(tmp_path, {"spb-db-1": NAMES}) == []
+
+
 def test_keys_are_for_nobody_else(tmp_path: Path) -> None:
     """Otherwise whoever has an account on the controller may speak for every server."""
     Authority(tmp_path).issue("spb-db-1", NAMES)
