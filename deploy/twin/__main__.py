@@ -13,7 +13,7 @@ from cluster.fetching import Reporter
 from deploy.commands import TwinFailed
 from deploy.twin import network, status, whole
 from deploy.twin.inventory import Inventory
-from deploy.twin.playbook import SITE, play
+from deploy.twin.playbook import ROLLING, SITE, play, wanted
 from deploy.twin.whole import HOME, Twin
 from insuretech.cli.output import AsJson, print_json
 from insuretech.cli.running import run_commands
@@ -30,6 +30,7 @@ Names = Annotated[list[str], typer.Argument(help="Machines, or all of a site or 
 Place = Annotated[str, typer.Argument(help="spb, msk, witness, central, cdn-west-1, …")]
 Other = Annotated[str, typer.Argument(help="Another place, or `all`.")]
 Only = Annotated[str, typer.Option(envvar="ONLY", help="Machines, sites or functions, with commas; else all.")]
+Tags = Annotated[str, typer.Option(help="Roles, with commas; else all.")]
 Pattern = Annotated[str, typer.Argument(help="Text of the command lines, say 'postgres:'.")]
 
 
@@ -74,14 +75,29 @@ def show(folder: Folder = HOME, *, as_json: AsJson = False) -> None:
 def play_book(
     folder: Folder = HOME,
     only: Only = "",
-    tags: Annotated[str, typer.Option(help="Roles, with commas; else all.")] = "",
+    tags: Tags = "",
     book: Annotated[Path, typer.Option(help="Another playbook than the site's.")] = SITE,
 ) -> None:
     """Run the playbook again on machines that are up."""
     twin = _twin(folder)
     names = [one.name for one in twin.chosen(_listed(only)) if one.runs]
-    more = ("--tags", f"always,{tags}") if tags else ()
-    play(twin.home, twin.inventory, names, Reporter(_console()), book=book.absolute(), more=more)
+    play(twin.home, twin.inventory, names, Reporter(_console()), book=book.absolute(), more=wanted(tags))
+
+
+@app.command()
+def roll(
+    folder: Folder = HOME,
+    only: Only = "",
+    tags: Tags = "",
+    *,
+    restart: Annotated[bool, typer.Option("--restart", help="Restart programs although nothing has changed.")] = False,
+    upgrade_packages: Annotated[bool, typer.Option("--upgrade-packages", help="Take newer packages first.")] = False,
+) -> None:
+    """Run the playbook on one machine at a time, each function well before and after; stops where one is not."""
+    twin = _twin(folder)
+    names = [one.name for one in twin.chosen(_listed(only))]
+    more = wanted(tags, restart=restart, upgrade_packages=upgrade_packages)
+    play(twin.home, twin.inventory, names, Reporter(_console()), book=ROLLING, more=more)
 
 
 @app.command("power-off")

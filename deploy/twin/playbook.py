@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.fetching import Reporter, follow
+from cluster.fetching import PartFailed, Reporter, follow
 from deploy.twin.inventory import DEPLOY, SOURCE, Inventory, ansible, surroundings
 
 SITE = DEPLOY / "site.yaml"
+ROLLING = DEPLOY / "rolling.yaml"
+_TITLE = re.compile(r"^(TASK|RUNNING HANDLER) \[(.*)\]")
+_REASON = re.compile(r"^\[ERROR\]: Task failed: (?:Action failed: |Module failed: )?(.+)")
 
 
 def play(
@@ -19,18 +22,36 @@ def play(
     book: Path = SITE,
     more: Sequence[str] = (),
 ) -> None:
-    """Run a playbook on some machines; all it says is in ``log/ansible.log``. Raises ``PartFailed`` with its end."""
+    """Run a playbook on some machines; all it says is in ``log/ansible.log``.
+
+    Raises ``PartFailed`` with the last thing that went wrong, which is what stopped it.
+    """
     log = home / "log" / "ansible.log"
     limit = ",".join(("localhost", *names))
     command = (str(ansible("ansible-playbook")), "-i", str(SOURCE), "--limit", limit, *more, str(book))
-    title = re.compile(r"^(TASK|RUNNING HANDLER) \[(.*)\]")
+    reason = ""
     with reporter.step(f"Playbook {book.name} on {len(names)} machines", _tasks(home)) as advance:
 
         def look(line: str) -> None:
-            if title.match(line):
+            nonlocal reason
+            if _TITLE.match(line):
                 advance()
+            elif said := _REASON.match(line):
+                reason = said.group(1).rstrip()
 
-        follow(command, log, surroundings(home, inventory), look, DEPLOY)
+        try:
+            follow(command, log, surroundings(home, inventory), look, DEPLOY)
+        except PartFailed:
+            if not reason:
+                raise
+            raise PartFailed(f"{book.name} stopped: {reason} All it said is in {log}.") from None
+
+
+def wanted(tags: str = "", *, restart: bool = False, upgrade_packages: bool = False) -> tuple[str, ...]:
+    """What a playbook is told: which roles, and what a rolling run does beside the settings."""
+    words = ("--tags", f"always,{tags}") if tags else ()
+    told = {"restart_programs": restart, "upgrade_packages": upgrade_packages}
+    return words + tuple(word for name, value in told.items() if value for word in ("-e", f"{name}=true"))
 
 
 def _tasks(home: Path) -> int | None:
