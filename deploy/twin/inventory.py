@@ -14,6 +14,9 @@ from deploy.commands import TwinFailed, run
 DEPLOY = Path(__file__).resolve().parents[1]
 SOURCE = DEPLOY / "inventory" / "twin"
 _PLAYBOOK = Path(__file__).with_name("resolve.yaml")
+_EVERYWHERE = ("authority", "base", "firewall")
+_ROLES = {"control_plane": "kubernetes", "worker": "kubernetes"}
+"""Functions whose role has another name."""
 _RESOLVING = 600.0  # seconds; two when the machine has nothing else to do
 
 
@@ -76,6 +79,14 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
                 f"Groups: {', '.join(sorted(known - {machine.name for machine in self.machines}))}."
             )
         return tuple(one for one in self.machines if not wanted or wanted & {one.name, one.site, *one.groups})
+
+    def roles(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What is to be built where only functions were asked for, as tags of the playbook; all where not."""
+        wanted = set(names)
+        functions = {group for machine in self.machines for group in machine.groups} - self.places.keys() - {"machine"}
+        if not wanted or wanted - functions:
+            return ()
+        return (*_EVERYWHERE, *sorted({_ROLES.get(name, name) for name in wanted}))
 
 
 def resolve(home: Path, size: str, layout: str) -> Inventory:

@@ -167,7 +167,9 @@ class Running:
         self._unmount()
         work = self.folder / "work"
         shutil.rmtree(work, ignore_errors=True)
-        for path in (self.root, work, *(self._outside(folder) for folder in self.machine.folders)):
+        # What is made later, such as images, is seen when it is there: a machine may need only other parts of itself.
+        shared = (Path(here) for here, _ in self.machine.shared)
+        for path in (self.root, work, *shared, *(self._outside(folder) for folder in self.machine.folders)):
             path.mkdir(parents=True, exist_ok=True)
         lower = ":".join(str(layer) for layer in self.layers)
         options = f"lowerdir={lower},upperdir={self.disk},workdir={work}"

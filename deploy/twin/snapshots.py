@@ -20,13 +20,14 @@ from deploy.twin.machine import Running
 _KEPT = 3
 """So many snapshots are kept, the newest."""
 _SECRETS = ("secrets", "ssh")
+_SOURCES = ("site.yaml", "roles", "tasks", "group_vars", "chart", "images", "parts")
 
 
-def key(inventory: Inventory, machines: Sequence[Machine], ground: Path) -> str:
-    """The name of the snapshot of these machines."""
+def key(inventory: Inventory, machines: Sequence[Machine], roles: Sequence[str], ground: Path) -> str:
+    """The name of the snapshot of these machines with these roles."""
     digest = hashlib.sha256()
-    digest.update(msgspec.json.encode((ground.name, inventory, [machine.name for machine in machines])))
-    for source in (SOURCE, *(DEPLOY / name for name in ("site.yaml", "roles", "chart", "images", "parts"))):
+    digest.update(msgspec.json.encode((ground.name, inventory, [machine.name for machine in machines], roles)))
+    for source in (SOURCE, *(DEPLOY / name for name in _SOURCES)):
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
             if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(str(path.relative_to(DEPLOY)).encode())

@@ -14,7 +14,7 @@ from deploy.images.debian import mirrors
 from deploy.twin import base, host, network, snapshots
 from deploy.twin.inventory import Inventory, Machine, known, packages, resolve
 from deploy.twin.machine import Running
-from deploy.twin.playbook import play
+from deploy.twin.playbook import play, wanted
 
 HOME = Path("var/twin")
 _BOOT_LIMIT = 300.0  # seconds from power to ssh; a machine alone on an idle computer needs two
@@ -67,7 +67,7 @@ def up(home: Path, size: str, layout: str, only: Sequence[str], reporter: Report
         with reporter.step("Reading the inventory"):
             twin = Twin(home, resolve(home, size, layout))
         inventory = twin.inventory
-        machines = inventory.chosen(only)
+        machines, roles = inventory.chosen(only), inventory.roles(only)
         network.check(inventory, home)
         new = tuple(one for one in machines if not twin.running(one).runs)
         host.check_room(new, home)
@@ -75,7 +75,7 @@ def up(home: Path, size: str, layout: str, only: Sequence[str], reporter: Report
         with base_held(reporter):
             mirror = inventory.mirror or mirrors()["archive"].rstrip("/")
             ground = base.ensure(inventory.release, mirror, packages(), reporter)
-            stamp = snapshots.key(inventory, machines, ground)
+            stamp = snapshots.key(inventory, machines, roles, ground)
             fresh = not any(twin.running(one).folder.exists() for one in machines)
             if fresh and not machines_only:
                 snapshots.take_secrets(stamp, home)
@@ -84,7 +84,7 @@ def up(home: Path, size: str, layout: str, only: Sequence[str], reporter: Report
             network.up(inventory, home)
         _switch_on(twin, machines, ground, stamp if not machines_only else "", reporter)
         if not machines_only:
-            _provision(twin, machines, ground, stamp, reporter)
+            _provision(twin, machines, roles, ground, stamp, reporter)
     return twin
 
 
@@ -116,7 +116,9 @@ def _lay(home: Path, machine: Machine, ground: Path, stamp: str) -> None:
     layers.write_text(f"{kept / 'disk'}\n{ground}\n", encoding="utf-8")
 
 
-def _provision(twin: Twin, machines: Sequence[Machine], ground: Path, stamp: str, reporter: Reporter) -> None:
+def _provision(
+    twin: Twin, machines: Sequence[Machine], roles: Sequence[str], ground: Path, stamp: str, reporter: Reporter
+) -> None:
     """Let the playbook make of the machines what they are for, unless they come from a snapshot of exactly that."""
     done = twin.home / "provisioned"
     if done.exists() and done.read_text(encoding="ascii") == stamp:
@@ -125,7 +127,7 @@ def _provision(twin: Twin, machines: Sequence[Machine], ground: Path, stamp: str
         done.write_text(stamp, encoding="ascii")
         return
     done.unlink(missing_ok=True)
-    play(twin.home, twin.inventory, [machine.name for machine in machines], reporter)
+    play(twin.home, twin.inventory, [machine.name for machine in machines], reporter, more=wanted(",".join(roles)))
     done.write_text(stamp, encoding="ascii")
     if all(twin.running(machine).layers == (ground,) for machine in machines):
         keep(twin, [twin.running(machine) for machine in machines], ground, stamp, reporter)

@@ -58,6 +58,14 @@ def test_machines_are_chosen_by_name_site_and_function() -> None:
         inventory.chosen(["varnish"])
 
 
+def test_who_asks_for_functions_gets_their_roles_alone() -> None:
+    """Otherwise ONLY=etcd builds a Kubernetes on the witness, which has a worker's part as well."""
+    inventory = decoded()
+    assert inventory.roles(["etcd"]) == ("authority", "base", "firewall", "etcd")
+    for everything in ([], ["spb"], ["etcd", "spb-db-1"]):
+        assert inventory.roles(everything) == ()
+
+
 def test_without_a_twin_the_way_to_one_is_named(tmp_path: Path) -> None:
     """Otherwise people do not know what to do next."""
     with pytest.raises(TwinFailed, match="make twin"):
