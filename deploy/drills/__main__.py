@@ -46,7 +46,7 @@ def run(
     chosen = [name.strip() for name in names.split(",") if name.strip()] or list(known)
     if set(chosen) - known.keys():
         raise TwinFailed(f"No such fault: {', '.join(sorted(set(chosen) - known.keys()))}. See: {', '.join(known)}.")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=120)
     drill = Drill(Twin.opened(twin.absolute()), folder.absolute(), Reporter(console))
     verdict = drill.run([known[name] for name in chosen])
     calls, marks = read(drill.history, drill.marks)

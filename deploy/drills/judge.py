@@ -32,7 +32,10 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault as clients felt it; seconds. ``unknown``: attempts whose outcome the client did not learn."""
+    """A fault as clients felt it; seconds. ``unknown``: attempts whose outcome the client did not learn.
+
+    ``first_try``: the share of writes that needed no second attempt.
+    """
 
     fault: str
     begin: float
@@ -43,6 +46,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     failed: int
     unknown: int
+    first_try: float = 1.0
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +159,18 @@ def windows(calls: Sequence[Call], marks: Sequence[Mark]) -> Iterator[Window]:
             attempts=len(within),
             failed=sum(call.belief == "refused" for call in within),
             unknown=sum(call.belief == "unknown" for call in within),
+            first_try=_first_try(calls, begin.at, until),
         )
+
+
+def _first_try(calls: Iterable[Call], begin: float, until: float) -> float:
+    """Of the writes begun in that time, the share that was done at once; 1 where there were none."""
+    first: dict[str, Call] = {}
+    for call in calls:
+        if call.writes and (call.key not in first or call.start < first[call.key].start):
+            first[call.key] = call
+    begun = [call for call in first.values() if begin <= call.start <= until]
+    return sum(call.belief == "done" for call in begun) / len(begun) if begun else 1.0
 
 
 def _next(marks: Iterable[Mark], what: str, begin: Mark) -> float:

@@ -20,7 +20,7 @@ from deploy.drills.judge import READ_GOAL, WRITE_GOAL, Verdict, Window
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-_COLUMNS = ("fault", "no write for", "no read for", "well after", "attempts", "failed", "unknown", "goal")
+_COLUMNS = ("fault", "no write for", "no read for", "well after", "attempts", "failed", "unknown", "first try", "goal")
 
 
 def table(verdict: Verdict) -> Table:
@@ -46,6 +46,7 @@ def _rows(windows: Sequence[Window]) -> list[tuple[str, ...]]:
             str(window.attempts),
             str(window.failed),
             str(window.unknown),
+            f"{window.first_try:.0%}",
             "held" if window.write_gap <= WRITE_GOAL and window.read_gap <= READ_GOAL else "missed",
         )
         for window in windows
@@ -55,14 +56,17 @@ def _rows(windows: Sequence[Window]) -> list[tuple[str, ...]]:
 def write(
     folder: Path, verdict: Verdict, calls: Sequence[Call], marks: Sequence[Mark], sights: Sequence[Sight]
 ) -> None:
-    """``drill.json`` and ``drill.html`` in a folder."""
+    """``drill.json``, ``drill.html`` and, for ``docs/drills.md``, the table as ``drill.md`` in a folder."""
+    rows = _rows(verdict.windows)
+    lines = (_COLUMNS, ("---", *("---:" for _ in _COLUMNS[1:])), *rows)
+    (folder / "drill.md").write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     load = os.getloadavg()[1]
     document = {"when": when, "cores": os.cpu_count(), "load": round(load, 1), "verdict": verdict}
     (folder / "drill.json").write_bytes(msgspec.json.format(msgspec.json.encode(document)))
     image = base64.b64encode(picture(calls, marks, sights, verdict.windows)).decode()
     head = "".join(f"<th>{html.escape(name)}" for name in _COLUMNS)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in _rows(verdict.windows))
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows)
     charges = "".join(f"<li>{one.charge}: {html.escape(one.text)}" for one in verdict.violations) or "<li>none"
     counts = "".join(f"<li>{count:,} {html.escape(name)}" for name, count in verdict.counts.items())
     (folder / "drill.html").write_text(

@@ -61,6 +61,7 @@ def test_an_honest_run_passes_and_says_how_long_it_was_felt() -> None:
     assert verdict.windows[0].write_gap == 15.0
     assert verdict.windows[0].read_gap == 1.0
     assert verdict.windows[0].unknown == 1
+    assert verdict.windows[0].first_try == 30 / 31, "a-11 alone needed a second attempt"
     assert verdict.counts["writes acknowledged"] == len(KEYS)
 
 
