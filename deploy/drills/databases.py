@@ -17,6 +17,12 @@ from deploy.twin.whole import Twin
 
 _PATRONI = 8008
 _LIMIT = 1.5  # seconds for one question
+_ETCD_LEADS = (
+    "set -a; . /etc/insuretech/patroni-etcd.env; ETCDCTL_CACERT=$ETCD_TRUSTED_CA_FILE ETCDCTL_CERT=$ETCD_CERT_FILE"
+    " ETCDCTL_KEY=$ETCD_KEY_FILE etcdctl --endpoints=${ETCD_ADVERTISE_CLIENT_URLS%%,*} endpoint status"
+    " | cut -d, -f5"
+)
+"""Says ``true`` on the member that leads."""
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +96,15 @@ class Databases:
                 told = ", ".join(f"{one.member} {one.role or 'silent'} {one.state}" for one in sights)
                 raise TwinFailed(f"The databases were not whole again after {limit:.0f} s: {told}.")
             time.sleep(1)
+
+    def wait_led_from_witness(self, limit: float = 60.0) -> None:
+        """Wait until the witness, if there is one, leads etcd again: a new leader counts the primary's lease anew."""
+        until = time.monotonic() + limit
+        for witness in (one for one in self.twin.inventory.machines if {"witness", "etcd"} <= {one.site, *one.groups}):
+            while "true" not in self.twin.machine(witness.name).ssh(_ETCD_LEADS, limit=30).stdout:
+                if time.monotonic() > until:
+                    raise TwinFailed(f"{witness.name} does not lead etcd after {limit:.0f} s.")
+                time.sleep(1)
 
     def lead(self, site: str) -> None:
         """Have the primary in a site, by a switch-over in good order if it is elsewhere."""

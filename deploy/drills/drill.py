@@ -21,13 +21,14 @@ from deploy.commands import TwinFailed
 from deploy.drills.databases import Databases, Sight
 from deploy.drills.faults import Fault, Scene, catalogue
 from deploy.drills.history import History, Mark, read
-from deploy.drills.judge import Books, Verdict, judge
+from deploy.drills.judge import SETTLE, Books, Verdict, judge
 from deploy.drills.people import SCHEMA, Client, Crowd
 from deploy.twin.whole import Twin
 
 _REGIONS = {"central": "spb", "eastern": "msk"}
 """Regions, and the site that is near to their people."""
-_WARM_UP, _SETTLE = 8.0, 5.0
+_WARM_UP, _SETTLE = 8.0, SETTLE + 3
+"""Seconds before the first fault; and after each, longer than what is still counted as felt of it."""
 _LOOK_EVERY = 0.5
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,6 +98,7 @@ class Drill:
             if names:
                 fault.mend(scene, names)
         self.databases.wait_whole()
+        self.databases.wait_led_from_witness()
         marks.note(Mark(at=time.time(), what="well", fault=fault.name))
 
     # ------------------------------------------------------------ those who look on
