@@ -7,8 +7,12 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from rich.console import Console
+
+from cluster.fetching import Reporter
 from deploy.drills.databases import Databases
 from deploy.twin import network
+from deploy.twin.playbook import ROLLING, play, wanted
 from deploy.twin.whole import Twin
 
 
@@ -49,6 +53,13 @@ def catalogue() -> Mapping[str, Fault]:
         Fault("freeze-primary", "the primary's machine stops where it stands, and goes on later", _freeze, _thaw),
         Fault("cut-sites", "spb and msk do not reach each other, both reach the witness", _cut("spb", "msk"), _heal),
         Fault("cut-off-spb", "spb reaches nobody else", _cut("spb", "msk", "witness"), _heal, leader="spb"),
+        Fault(
+            "roll-databases",
+            "every PostgreSQL restarts in its turn, as for a new minor version",
+            _roll,
+            _nothing,
+            lasts=0.0,
+        ),
         Fault("power-off-haproxy", "HAProxy's machine in spb loses its power", _power_off_haproxy, _boot, lasts=30.0),
     )
     return {fault.name: fault for fault in found}
@@ -99,6 +110,14 @@ def _thaw(scene: Scene, names: tuple[str, ...]) -> None:
 
 def _boot(scene: Scene, names: tuple[str, ...]) -> None:
     scene.twin.boot([scene.twin.machine(name) for name in names])
+
+
+def _roll(scene: Scene) -> tuple[str, ...]:
+    """What an upgrade does, but for new packages: the twin has none."""
+    machines = [one.name for one in scene.twin.chosen(["postgresql"])]
+    more = wanted("postgresql", restart=True)
+    play(scene.twin.home, scene.twin.inventory, machines, Reporter(Console(quiet=True)), book=ROLLING, more=more)
+    return tuple(machines)
 
 
 def _cut(here: str, *others: str) -> Callable[[Scene], tuple[str, ...]]:
