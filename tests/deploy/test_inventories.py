@@ -1,9 +1,7 @@
 """The inventories of the twin and of production: two places that one playbook builds, and nothing else may differ."""
 
 import json
-import os
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from deploy.twin.inventory import DEPLOY, SOURCE, ansible
+from deploy.twin.inventory import DEPLOY, SOURCE
+from tests.deploy.asking import told
 
 PRODUCTION = DEPLOY / "inventory" / "production"
 LAYOUTS = ("witness", "3+2")
@@ -58,19 +57,9 @@ class Place:
     """What machines are told, as it is written."""
 
 
-def ask(source: Path, **surroundings: str) -> Place:
+def ask(source: Path, home: Path, **surroundings: str) -> Place:
     """What Ansible makes of an inventory."""
-    done = subprocess.run(
-        [ansible("ansible-inventory"), "-i", source, "--list", "--export"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=DEPLOY,
-        env={**os.environ, "ANSIBLE_CONFIG": str(DEPLOY / "ansible.cfg"), **surroundings},
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = json.loads(told("ansible-inventory", "-i", source, "--list", "--export", home=home, **surroundings))
     machines = found.pop("_meta")["hostvars"]
     return Place(
         {name: frozenset(group.get("hosts", ())) for name, group in found.items()},
@@ -81,7 +70,7 @@ def ask(source: Path, **surroundings: str) -> Place:
 
 def twin(home: Path, layout: str, size: str = "full") -> Place:
     """The twin as it would be made."""
-    return ask(SOURCE, ANSIBLE_HOME=str(home), TWIN_HOME=str(home), LAYOUT=layout, SIZE=size)
+    return ask(SOURCE, home, TWIN_HOME=str(home), LAYOUT=layout, SIZE=size)
 
 
 def written(folder: Path, layout: str) -> Path:
@@ -105,7 +94,7 @@ def layout(request: pytest.FixtureRequest) -> str:
 def places(layout: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Place]:
     """Twin and production, in one layout and of one size."""
     home = tmp_path_factory.mktemp("inventories")
-    return twin(home, layout), ask(written(home, layout), ANSIBLE_HOME=str(home))
+    return twin(home, layout), ask(written(home, layout), home)
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +160,8 @@ def test_databases_are_two_a_site(production: Place) -> None:
 
 def test_nobody_has_anothers_address(production: Place) -> None:
     """Two machines would take each other's connections; a real address would be somebody's."""
-    told = [one[kind] for one in production.machines.values() for kind in ("address", "public_address") if kind in one]
-    found = [*map(IPv4Address, (one for one in told if "{" not in one))]
+    given = [one[kind] for one in production.machines.values() for kind in ("address", "public_address") if kind in one]
+    found = [*map(IPv4Address, (one for one in given if "{" not in one))]
     found += map(IPv4Address, production.told["all"]["site_addresses"].values())
     assert max(Counter(found).values()) == 1
     assert all(any(one in net for net in MADE_UP) for one in found)
@@ -197,8 +186,8 @@ def test_production_holds_no_secret(production: Place) -> None:
 
 def secrets(place: Place) -> Iterator[tuple[str, str]]:
     """Variables whose name says that nobody may know them."""
-    for told in (*place.told.values(), *place.machines.values()):
-        yield from ((name, text) for name, text in told.items() if name.endswith(("_password", "_token", "_secret")))
+    for each in (*place.told.values(), *place.machines.values()):
+        yield from ((name, text) for name, text in each.items() if name.endswith(("_password", "_token", "_secret")))
 
 
 def test_every_value_leads_somewhere(layout: str, tmp_path: Path) -> None:
@@ -216,17 +205,5 @@ def test_every_value_leads_somewhere(layout: str, tmp_path: Path) -> None:
     book = tmp_path / "values.yaml"
     book.write_text(json.dumps(play), encoding="utf-8")
     (tmp_path / "group_vars").symlink_to(DEPLOY / "group_vars")
-    done = subprocess.run(
-        [ansible("ansible-playbook"), "-i", source, "--limit", ONE_OF_EACH, book],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(DEPLOY / "ansible.cfg"),
-            "ANSIBLE_HOME": str(tmp_path),
-            "INSURETECH_PRODUCTION": str(tmp_path),
-        },
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    words = ("-i", source, "--limit", ONE_OF_EACH, book)
+    told("ansible-playbook", *words, home=tmp_path, INSURETECH_PRODUCTION=str(tmp_path))

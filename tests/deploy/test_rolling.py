@@ -1,15 +1,14 @@
 """The rolling playbook: whom it takes first, and what it takes for well. No machine is asked; answers are made up."""
 
 import json
-import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy.twin.inventory import DEPLOY, SOURCE, ansible
+from deploy.twin.inventory import DEPLOY, SOURCE
+from tests.deploy.asking import told
 
 GROUPS = {"kubernetes": "control_plane"}
 Found = Sequence[Any]
@@ -30,20 +29,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     target.mkdir()
     (home / "group_vars").symlink_to(DEPLOY / "group_vars")
     book.write_text(json.dumps([play(role, target) for role in sorted({role for role, _, _ in _asked})]), "utf-8")
-    done = subprocess.run(
-        [ansible("ansible-playbook"), "-i", SOURCE, book],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(DEPLOY / "ansible.cfg"),
-            "ANSIBLE_HOME": str(home),
-            "TWIN_HOME": str(home),
-        },
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    told("ansible-playbook", "-i", SOURCE, book, home=home, TWIN_HOME=str(home))
     return [json.loads((target / str(number)).read_bytes())["found"] for number in range(len(_asked))]
 
 
