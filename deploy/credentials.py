@@ -1,8 +1,9 @@
 """``python -m deploy.credentials``: the Secrets that the chart names, from a folder where what is made once is kept.
 
 The folder belongs to whoever runs the playbook: it is to be backed up, as the keys of personal data are in it. What
-comes out is for ``kubectl apply`` and is printed nowhere else. The administrator's password comes by the environment
-(DATABASE_PASSWORD), since command lines can be read by others.
+comes out is for ``kubectl apply`` and is printed nowhere else. What others have made comes by the environment, since command
+lines can be read by others: the administrator's password (DATABASE_PASSWORD), the token by which points of the CDN know
+us (CDN_PURGE_TOKEN), the key to the bucket of the database's copies (BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY).
 """
 
 import json
@@ -41,14 +42,34 @@ class Database:
         return URL.create("postgresql", self.administrator, self.password, self.host, 5432, self.name, query)
 
 
-def manifests(folder: Path, namespace: str, database: Database) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Others:
+    """What machines outside of the cluster know as well; empty where there is no such machine.
+
+    ``cdn_token``: by which points of the CDN know us; ``backups_…``: the key to the bucket of the database's copies.
+    """
+
+    cdn_token: str = ""
+    backups_access_key: str = ""
+    backups_secret_key: str = ""
+
+    @classmethod
+    def of_environment(cls) -> "Others":
+        names = ("CDN_PURGE_TOKEN", "BACKUPS_ACCESS_KEY", "BACKUPS_SECRET_KEY")
+        return cls(*(os.environ.get(name, "") for name in names))
+
+
+NOBODY_ELSE = Others()
+
+
+def manifests(folder: Path, namespace: str, database: Database, others: Others = NOBODY_ELSE) -> dict[str, Any]:
     """All of them as one list; what is missing in the folder is made."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     keyring = folder / "keyring.json"
     Keyring.open(keyring)
     passwords = _kept(folder / "database-secret", lambda: secrets.token_urlsafe(32))
     addresses = {name: service_url(database.url(), name, passwords) for name in BUILDERS if name != "storefront"}
-    found: Mapping[str, Mapping[str, bytes]] = {
+    found: dict[str, Mapping[str, bytes]] = {
         "insuretech-database": {
             "administrator": _text(database.url()),
             "secret": passwords.encode(),
@@ -64,6 +85,13 @@ def manifests(folder: Path, namespace: str, database: Database) -> dict[str, Any
             "admin-token": _kept(folder / "s3-admin-token", lambda: secrets.token_hex(32)).encode(),
         },
     }
+    if others.cdn_token:
+        found["insuretech-cdn"] = {"token": others.cdn_token.encode(), "ca.crt": database.authority}
+    if others.backups_access_key:
+        found["insuretech-backups"] = {
+            "access-key": others.backups_access_key.encode(),
+            "secret-key": others.backups_secret_key.encode(),
+        }
     items = [_secret(name, namespace, values) for name, values in found.items()]
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
@@ -103,7 +131,7 @@ def main(
     """Print the Secrets as JSON for kubectl."""
     signed = authority.read_bytes() if authority else b""
     database = Database(host, name, administrator, os.environ["DATABASE_PASSWORD"], signed)
-    json.dump(manifests(folder, namespace, database), sys.stdout)
+    json.dump(manifests(folder, namespace, database, Others.of_environment()), sys.stdout)
 
 
 if __name__ == "__main__":

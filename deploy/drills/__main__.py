@@ -42,12 +42,16 @@ def run(
     folder: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("var/drills"),
 ) -> None:
     """Go through faults one after the other; ends with 1 when a statement did not hold."""
+    opened = Twin.opened(twin.absolute())
     known = catalogue()
-    chosen = [name.strip() for name in names.split(",") if name.strip()] or list(known)
+    there = {group for one in opened.machines for group in one.machine.groups}
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or [
+        name for name, fault in known.items() if not fault.needs or fault.needs in there
+    ]
     if set(chosen) - known.keys():
         raise TwinFailed(f"No such fault: {', '.join(sorted(set(chosen) - known.keys()))}. See: {', '.join(known)}.")
     console = Console(highlight=False, width=120)
-    drill = Drill(Twin.opened(twin.absolute()), folder.absolute(), Reporter(console))
+    drill = Drill(opened, folder.absolute(), Reporter(console))
     verdict = drill.run([known[name] for name in chosen])
     calls, marks = read(drill.history, drill.marks)
     report.write(drill.folder, verdict, calls, marks, sightings(drill.sights))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from cluster.fetching import Reporter
+from deploy.drills import restoring
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.playbook import ROLLING, play, wanted
@@ -30,7 +31,7 @@ class Fault:
 
     ``leader`` is the site that must lead before it begins, or nothing when it does not matter. ``strike`` does it and
     says to whom; ``mend`` undoes it; between them ``lasts`` seconds pass. ``automatic``: whether writes must come back
-    before it is mended, without a person.
+    before it is mended, without a person; ``needs``: a function without whose machines there is nothing to do it to.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Fault:
     leader: str = ""
     lasts: float = 60.0
     automatic: bool = True
+    needs: str = ""
 
 
 def catalogue() -> Mapping[str, Fault]:
@@ -61,6 +63,14 @@ def catalogue() -> Mapping[str, Fault]:
             lasts=0.0,
         ),
         Fault("power-off-haproxy", "HAProxy's machine in spb loses its power", _power_off_haproxy, _boot, lasts=30.0),
+        Fault(
+            "restore",
+            "the database of a moment is brought back beside the living one",
+            lambda scene: restoring.restore(scene.twin, scene.databases),
+            lambda scene, names: restoring.take_away(scene.twin, names),
+            lasts=0.0,
+            needs="worker",
+        ),
     )
     return {fault.name: fault for fault in found}
 

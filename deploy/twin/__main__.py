@@ -13,7 +13,7 @@ from cluster.fetching import Reporter
 from deploy.commands import TwinFailed
 from deploy.twin import network, status, whole
 from deploy.twin.inventory import Inventory
-from deploy.twin.playbook import ROLLING, SITE, play, wanted
+from deploy.twin.playbook import RESTORE, ROLLING, SITE, play, wanted
 from deploy.twin.whole import HOME, Twin
 from insuretech.cli.output import AsJson, print_json
 from insuretech.cli.running import run_commands
@@ -98,6 +98,22 @@ def roll(
     names = [one.name for one in twin.chosen(_listed(only))]
     more = wanted(tags, restart=restart, upgrade_packages=upgrade_packages)
     play(twin.home, twin.inventory, names, Reporter(_console()), book=ROLLING, more=more)
+
+
+@app.command()
+def restore(
+    name: Annotated[str, typer.Argument(help="The machine of the databases on which it shall stand.")],
+    to: Annotated[str, typer.Option(help='The moment, as "2026-11-29 10:00:00+00".')] = "",
+    folder: Folder = HOME,
+    *,
+    away: Annotated[bool, typer.Option("--away", help="Take what was restored away again.")] = False,
+) -> None:
+    """Bring the database of a moment back from its copies, beside the living one."""
+    if not to and not away:
+        raise typer.BadParameter("say which moment", param_hint="--to")
+    twin = _twin(folder)
+    more = ("-e", f"restore_on={name}", "-e", f"restore_to='{to}'", "-e", f"restore_away={str(away).lower()}")
+    play(twin.home, twin.inventory, [twin.machine(name).name], Reporter(_console()), book=RESTORE, more=more)
 
 
 @app.command("power-off")

@@ -159,6 +159,9 @@ def surroundings(home: Path, inventory: Inventory | None = None) -> dict[str, st
     if inventory is not None:
         chosen = {"TWIN_PREFIX": inventory.prefix, "TWIN_OCTET": str(inventory.octet)}
         chosen |= {"SIZE": inventory.size, "LAYOUT": inventory.layout}
+        workers = (one for one in inventory.machines if "worker" in one.groups)
+        # Without a cluster there is no S3 for copies of the database.
+        chosen["TWIN_BACKUPS"] = "yes" if any((home / "machines" / one.name).exists() for one in workers) else "no"
     return {
         **os.environ,
         "ANSIBLE_CONFIG": str(DEPLOY / "ansible.cfg"),

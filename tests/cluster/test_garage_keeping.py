@@ -10,6 +10,7 @@ from pathlib import Path
 
 import obstore
 import pytest
+from obstore.exceptions import PermissionDeniedError
 from obstore.store import S3Store
 
 from cluster import parts
@@ -19,6 +20,7 @@ from insuretech.kit.garage_keeping import Access, Keeper
 pytestmark = pytest.mark.cluster
 ZONES = ("spb", "msk", "witness")
 ACCESS = Access("papers", "GK" + "a1" * 12, "b2" * 32)
+OTHER = Access("backups", "GK" + "c3" * 12, "d4" * 32)
 _LIMIT = 150.0  # seconds
 
 
@@ -59,12 +61,12 @@ class Nodes:
 
     def keeper(self) -> Keeper:
         nodes = {zone: f"http://{self.address(zone)}:{self.port + 2}" for zone in ZONES}
-        return Keeper(nodes, "token", ACCESS, 10**9, rpc_port=self.port + 1)
+        return Keeper(nodes, "token", [ACCESS, OTHER], 10**9, rpc_port=self.port + 1)
 
-    def store(self, zone: str) -> S3Store:
-        """A client of one node."""
+    def store(self, zone: str, bucket: str = ACCESS.bucket) -> S3Store:
+        """A client of one node, with the key of the papers."""
         return S3Store(
-            ACCESS.bucket,
+            bucket,
             endpoint=f"http://{self.address(zone)}:{self.port}",
             region="garage",
             access_key_id=ACCESS.access_key,
@@ -103,9 +105,11 @@ def test_new_nodes_become_one_s3_with_a_bucket(nodes: Nodes) -> None:
     did = until_kept(nodes.keeper())
 
     assert "gave zones to spb, msk, witness" in did
-    assert "made the bucket" in did
+    assert {"made the bucket papers", "made the bucket backups"} <= set(did)
     obstore.put(nodes.store("spb"), "a.pdf", b"a paper")
     assert bytes(obstore.get(nodes.store("msk"), "a.pdf").bytes()) == b"a paper"
+    with pytest.raises(PermissionDeniedError):  # whoever keeps papers has no business with copies of the database
+        obstore.put(nodes.store("spb", bucket=OTHER.bucket), "a.pdf", b"a paper")
 
 
 def test_nodes_find_one_another_when_none_has_the_address_it_had(nodes: Nodes) -> None:

@@ -16,6 +16,7 @@ RELEASE = "insuretech"
 VALUES: Mapping[str, Any] = {
     "publicUrl": "https://insuretech.example",
     "tags": {"app": "1", "kafka": "1", "valkey": "1", "garage": "1", "traefik": "1"},
+    "cdn": {"points": ["10.0.9.11"]},
     "database": {"proxies": [{"zone": "spb", "address": "10.0.1.21"}, {"zone": "msk", "address": "10.0.2.21"}]},
 }
 Document = dict[str, Any]

@@ -13,7 +13,7 @@ from insuretech.compose.services import BUILDERS, SEALING
 from insuretech.kit.settings import Settings
 from tests.deploy.conftest import CHART, VALUES, Document, Refused, Render, Rendered
 
-KNOWN = {"HOST", "PORT", "DATABASE_URL", "PGSSLROOTCERT"} | {
+KNOWN = {"HOST", "PORT", "DATABASE_URL", "PGSSLROOTCERT", "SSL_CERT_FILE"} | {
     f"INSURETECH_{name.upper()}" for name in Settings.__struct_fields__
 }
 
@@ -265,6 +265,17 @@ def test_only_who_calls_outside_may(chart: Rendered, service: str) -> None:
     ]
 
     assert (f"insuretech-{service}-outside" in outside) == (service in {"quotes", "orders", "settlement", "sandbox"})
+
+
+def test_points_of_the_cdn_are_told_by_their_addresses_and_reached_at_no_others(chart: Rendered, render: Render) -> None:
+    """People would see a withdrawn product; and who may reach all points may reach whatever stands beside them."""
+    container = chart.get("Deployment", "cdn")["spec"]["template"]["spec"]["containers"][0]
+    told = next(one["value"] for one in container["env"] if one["name"] == "INSURETECH_CDN_POINTS")
+    rules = chart.get("NetworkPolicy", "cdn")["spec"]["egress"]
+    nets = {peer["ipBlock"]["cidr"] for rule in rules for peer in rule["to"] if "ipBlock" in peer}
+
+    assert (told, nets) == ("https://10.0.9.11:8444", {"10.0.9.11/32"})
+    assert "insuretech-cdn" not in json.dumps(render({"cdn": {"points": []}}).documents)
 
 
 # ---------------------------------------------------------------- the way in

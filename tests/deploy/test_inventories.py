@@ -197,7 +197,8 @@ def test_every_value_leads_somewhere(layout: str, tmp_path: Path) -> None:
     kept.mkdir()
     for name in ("superuser", "replication", "rewind", "administrator"):
         (kept / f"postgresql-{name}").write_text("made-up\n", encoding="ascii")
-    (kept / "cdn-purge").write_text("made-up\n", encoding="ascii")
+    for name in ("cdn-purge", "backups-access-key", "backups-secret-key", "backups-passphrase"):
+        (kept / name).write_text("made-up\n", encoding="ascii")
     # In the folder of the playbook, as values that all places share are found beside it.
     names = "query('ansible.builtin.varnames', '^(?!ansible_|(environment|groups|hostvars|omit|vars)$)')"
     task = {"ansible.builtin.assert": {"that": "lookup('ansible.builtin.vars', item) is defined", "quiet": True}}

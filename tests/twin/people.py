@@ -63,6 +63,11 @@ class Person:
         words = (*self._inside, *ask, "--resolve", f"{host}:443:{at}", f"https://{host}{path}")
         return subprocess.run(words, capture_output=True, text=True, check=False).stdout == "200"
 
+    def connects(self, at: str, port: int) -> bool:
+        """Whether a port takes a connection within seconds."""
+        words = ("timeout", "3", "bash", "-c", 'exec 3<>"/dev/tcp/$0/$1"', at, str(port))
+        return subprocess.run((*self._inside, *words), capture_output=True, check=False).returncode == 0
+
     def _run(self, *words: str) -> str:
         done = subprocess.run((*self._inside, *words), capture_output=True, text=True, check=False, timeout=_LIMIT + 30)
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"

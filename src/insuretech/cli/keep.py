@@ -32,10 +32,13 @@ def s3(
     nodes: Annotated[list[str], typer.Option("--node", help="ZONE=http://host:port of a node's administration.")],
     token_file: Annotated[Path, typer.Option(help="Holds the token of the administration.")],
     capacity: Annotated[int, typer.Option(min=1, help="Bytes that a node may hold.")],
+    others: Annotated[
+        list[str] | None, typer.Option("--bucket", help="NAME=FOLDER of one more, its access-key and secret-key there.")
+    ] = None,
     *,
     every: Every = 0,
 ) -> None:
-    """Garage's nodes, one a zone; bucket and key are those that INSURETECH_S3_… name."""
+    """Garage's nodes, one a zone; bucket and key are those that INSURETECH_S3_… name, and others that are asked for."""
     from insuretech.kit.garage_keeping import Access, Keeper
 
     settings = load_settings()
@@ -44,8 +47,14 @@ def s3(
     pairs = dict(node.split("=", 1) for node in nodes if "=" in node)
     if len(pairs) != len(nodes):
         raise typer.BadParameter("each must read ZONE=http://host:port", param_hint="--node")
-    access = Access(settings.s3_bucket, settings.s3_access_key, settings.s3_secret_key)
-    keeper = Keeper(pairs, token_file.read_text(encoding="ascii").strip(), access, capacity)
+    buckets = [Access(settings.s3_bucket, settings.s3_access_key, settings.s3_secret_key)]
+    for other in others or ():
+        name, _, folder = other.partition("=")
+        access_key, secret_key = (
+            (Path(folder) / key).read_text(encoding="ascii").strip() for key in ("access-key", "secret-key")
+        )
+        buckets.append(Access(name, access_key, secret_key))
+    keeper = Keeper(pairs, token_file.read_text(encoding="ascii").strip(), buckets, capacity)
     _repeat(keeper.keep, every)
 
 

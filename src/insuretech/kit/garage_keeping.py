@@ -1,10 +1,10 @@
 """Makes one S3 of Garage's nodes and mends it: one node a zone, every object in each.
 
-A pass introduces nodes that do not see one another, gives them their zones once, makes the bucket and its key, and lets
+A pass introduces nodes that do not see one another, gives them their zones once, makes each bucket and its key, and lets
 the others push to a node that has come back what it missed, which they would do minutes later. Safe to repeat.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ class GarageRefuses(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """Who may use the bucket."""
+    """A bucket, and the only key that may use it."""
 
     bucket: str
     access_key: str
@@ -32,7 +32,7 @@ class Keeper:
 
     nodes: Mapping[str, str]
     token: str
-    access: Access
+    buckets: Sequence[Access]
     capacity: int
     rpc_port: int = 3901
     transport: httpx.BaseTransport | None = None
@@ -51,7 +51,7 @@ class Keeper:
         if {role["id"] for role in layout["roles"]} != {status["id"] for status in found.values()}:
             # Not while a node does not answer: it may come back with what it had.
             return self._assign(found, layout) if len(found) == len(self.nodes) else []
-        done = self._ensure_bucket(first)
+        done = [word for access in self.buckets for word in self._ensure_bucket(first, access)]
         if back:
             self._ask(first, "POST", "/v2/LaunchRepairOperation?node=*", {"repairType": "tables"})
             done.append(f"let {', '.join(back)} have what it missed")
@@ -94,21 +94,21 @@ class Keeper:
         self._ask(first, "POST", "/v2/ApplyClusterLayout", {"version": layout["version"] + 1})
         return [f"gave zones to {', '.join(zone for new, zone in present.items() if new not in known)}"]
 
-    def _ensure_bucket(self, zone: str) -> list[str]:
+    def _ensure_bucket(self, zone: str, access: Access) -> list[str]:
         done = []
-        if self.access.access_key not in {key["id"] for key in self._ask(zone, "GET", "/v2/ListKeys")}:
-            named = {"accessKeyId": self.access.access_key, "secretAccessKey": self.access.secret_key}
-            self._ask(zone, "POST", "/v2/ImportKey", {**named, "name": self.access.bucket})
-            done.append("made the key")
+        if access.access_key not in {key["id"] for key in self._ask(zone, "GET", "/v2/ListKeys")}:
+            named = {"accessKeyId": access.access_key, "secretAccessKey": access.secret_key}
+            self._ask(zone, "POST", "/v2/ImportKey", {**named, "name": access.bucket})
+            done.append(f"made the key of {access.bucket}")
         known = self._ask(zone, "GET", "/v2/ListBuckets")
-        bucket = next((one["id"] for one in known if self.access.bucket in one["globalAliases"]), None)
+        bucket = next((one["id"] for one in known if access.bucket in one["globalAliases"]), None)
         if bucket is None:
-            bucket = self._ask(zone, "POST", "/v2/CreateBucket", {"globalAlias": self.access.bucket})["id"]
-            done.append("made the bucket")
+            bucket = self._ask(zone, "POST", "/v2/CreateBucket", {"globalAlias": access.bucket})["id"]
+            done.append(f"made the bucket {access.bucket}")
         if done:
             allowed = {"read": True, "write": True, "owner": True}
-            access = {"bucketId": bucket, "accessKeyId": self.access.access_key, "permissions": allowed}
-            self._ask(zone, "POST", "/v2/AllowBucketKey", access)
+            named = {"bucketId": bucket, "accessKeyId": access.access_key, "permissions": allowed}
+            self._ask(zone, "POST", "/v2/AllowBucketKey", named)
         return done
 
     def _ask(self, zone: str, method: str, path: str, body: Any = None) -> Any:

@@ -95,6 +95,7 @@ class RedisNodes:
         self._limit = limit
         self._nodes: dict[Address, Node] = {}
         self._owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._holders: frozenset[Address] = frozenset()  # those who own slots
         self._watching: asyncio.Task[None] | None = None
         self._finding: asyncio.Task[None] | None = None
         self._known = False
@@ -138,7 +139,7 @@ class RedisNodes:
         """Every node that owns slots."""
         if not self._known:
             await self._find_slots()
-        return [self._node(address) for address in sorted({owner for owner in self._owners if owner is not None})]
+        return [self._node(address) for address in sorted(self._holders)]
 
     def addresses(self) -> list[Address]:
         """Everyone known to belong to the cluster, those that answer first."""
@@ -253,6 +254,7 @@ class RedisNodes:
         if self._known and owners != self._owners:
             log.info("redis.slots_moved")
         self._owners = owners
+        self._holders = frozenset(told)
         self._known = True
 
     def _watch(self, *, look: bool = False) -> None:
@@ -275,8 +277,7 @@ class RedisNodes:
             self._watching = None
 
     def _troubled(self) -> list[Node]:
-        owners = {owner for owner in self._owners if owner is not None}
-        return [node for address, node in self._nodes.items() if node.failed and address in owners]
+        return [node for address, node in self._nodes.items() if node.failed and address in self._holders]
 
 
 def addresses_of(setting: str) -> list[Address]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from deploy.credentials import Database, manifests
+from deploy.credentials import Database, Others, manifests
 from insuretech.compose.services import BUILDERS
 from insuretech.kit.db import Database as Connected
 from insuretech.kit.db import own_connection
@@ -59,6 +59,18 @@ def test_without_an_authority_nothing_is_checked_against_one(tmp_path: Path) -> 
 
     assert "ca.crt" not in found
     assert make_url(found["orders"]).query == {}
+
+
+def test_points_of_the_cdn_are_told_by_who_knows_the_token(tmp_path: Path) -> None:
+    """Without it no purge is taken, and people see a withdrawn product until its page's time is over."""
+    names = {one["metadata"]["name"] for one in manifests(tmp_path, "x", DATABASE)["items"]}
+    told = next(one for one in manifests(tmp_path, "x", DATABASE, Others("geheim"))["items"] if "cdn" in one["metadata"]["name"])
+
+    assert "insuretech-cdn" not in names
+    assert {key: b64decode(value) for key, value in told["data"].items()} == {
+        "token": b"geheim",
+        "ca.crt": b"a certificate",
+    }
 
 
 def test_the_password_is_on_no_command_line(tmp_path: Path) -> None:
