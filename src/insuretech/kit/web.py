@@ -75,7 +75,8 @@ def as_problem(request: AnyRequest, error: Exception) -> Problem:
         detail = error.detail if kind is problems.BadRequest else None
         return kind(detail, headers=dict(error.headers or {}))
     if isinstance(error, PoolTimeout | InterfaceError | OSError) or _database_away(error):
-        log.warning("dependency.unavailable", route=route_of(request), error=type(error).__name__)
+        state = getattr(getattr(error, "orig", None), "sqlstate", None)
+        log.warning("dependency.unavailable", route=route_of(request), error=type(error).__name__, sqlstate=state)
         return problems.Unavailable(headers=problems.come_again())
     log.error("request.failed", route=route_of(request), exc_info=error)
     return problems.InternalError()

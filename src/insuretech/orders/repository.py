@@ -265,11 +265,15 @@ class OrderStore:
     # ------------------------------------------------------------ documents
 
     async def attach_document(self, policy_id: UUID, document_id: UUID) -> bool:
-        statement = sa.update(policies).where(policies.c.id == policy_id).values(document_id=document_id)
-        order_id = (await self._connection.execute(statement.returning(policies.c.order_id))).scalar_one_or_none()
+        # The order first, as everybody locks it: who took the policy first would wait for who has the order, and be
+        # waited for. Without a new version, which would stop whoever works on the order.
+        order_id = sa.select(policies.c.order_id).where(policies.c.id == policy_id).scalar_subquery()
         seen = sa.update(orders).where(orders.c.id == order_id).values(changed_at=sa.func.now())
-        await self._connection.execute(seen)  # without a new version, which would stop whoever works on the order
-        return order_id is not None
+        if (await self._connection.execute(seen)).rowcount == 0:
+            return False
+        attached = sa.update(policies).where(policies.c.id == policy_id).values(document_id=document_id)
+        await self._connection.execute(attached)
+        return True
 
     async def publish(self, events: Sequence[Event], now: datetime) -> None:
         await _OUTBOX.publish(self._connection, events, now)

@@ -348,6 +348,32 @@ async def test_a_purchase_is_read_as_it_was_saved(storage: Storage) -> None:
     read_again = await read(storage, before.order.id)
     assert read_again.policy is not None
     assert read_again.policy.document_id == UUID(int=7)
+
+
+async def test_a_paper_comes_while_somebody_has_the_order(storage: Storage) -> None:
+    """Each would wait for what the other has, and the buyer who cancels just then would be told to come again."""
+    before = await add(storage, order_for(offer()))
+    after = _whole(before)
+    assert after.policy is not None
+    kept = await save(storage, before, after)
+    assert kept.policy is not None
+
+    async def attach() -> None:
+        async with storage.transaction() as store:
+            assert await store.attach_document(kept_policy, UUID(int=7))
+
+    kept_policy = kept.policy.id
+    async with storage.transaction() as store:
+        held = await store.purchase(kept.order.id, kept.order.owner)
+        assert held is not None
+        coming = asyncio.create_task(attach())
+        await asyncio.sleep(0.2)
+        assert held.policy is not None
+        await store.save(held, changed(held, policy=changed(held.policy, premium=Money(Decimal("1.00"), "RUB"))))
+    await coming
+    read_again = await read(storage, kept.order.id)
+    assert read_again.policy is not None
+    assert (read_again.policy.document_id, read_again.policy.premium.amount) == (UUID(int=7), Decimal("1.00"))
     without = changed(read_again, policy=changed(read_again.policy, document_id=None, ended_on=None))
     assert (await save(storage, read_again, without)).policy == changed(read_again.policy, ended_on=None)
 
