@@ -8,7 +8,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images test-deploy twin test-twin twin-down twin-status drill lint-deploy fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
+.PHONY: help run test test-reliability cluster cluster-top cluster-parts test-cluster deploy-parts images test-deploy twin test-twin twin-down twin-status twin-open drill lint-deploy fuzz pictures lint bench format lock clean environment dev-environment deploy-environment
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -61,6 +61,9 @@ twin-down: dev-environment ## take the twin down; nothing of it stays
 
 twin-status: dev-environment ## one screen of the twin
 	@exec $(BIN)/python -m deploy.twin status $(ARGS)
+
+twin-open: dev-environment ## the site in a browser as a person of a region, as root; REGION=central or eastern
+	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/python -m deploy.twin open $(ARGS)
 
 drill: deploy-environment ## break the twin on purpose and judge what people were told; NAME=power-off-spb, else all
 	@exec $(BIN)/python -m deploy.drills run $(ARGS)

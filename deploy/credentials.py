@@ -1,9 +1,9 @@
 """``python -m deploy.credentials``: the Secrets that the chart names, from a folder where what is made once is kept.
 
 The folder belongs to whoever runs the playbook: it is to be backed up, as the keys of personal data are in it. What
-comes out is for ``kubectl apply`` and is printed nowhere else. What others have made comes by the environment, since command
-lines can be read by others: the administrator's password (DATABASE_PASSWORD), the token by which points of the CDN know
-us (CDN_PURGE_TOKEN), the key to the bucket of the database's copies (BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY).
+comes out is for ``kubectl apply`` and is printed nowhere else. What others have made comes by the environment, since
+command lines can be read by others: the administrator's password (DATABASE_PASSWORD), the token by which points of the
+CDN know us (CDN_PURGE_TOKEN), the key to the bucket of the database's copies (BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY).
 """
 
 import json

@@ -10,10 +10,9 @@ from rich.table import Table
 
 from cluster.fetching import Reporter
 from deploy.commands import TwinFailed
-from deploy.drills import report
-from deploy.drills.drill import Drill, sightings
+from deploy.drills.database_drill import DatabaseDrill
 from deploy.drills.faults import catalogue
-from deploy.drills.history import read
+from deploy.drills.market import Market
 from deploy.twin.whole import HOME, Twin
 from insuretech.cli.running import run_commands
 
@@ -41,7 +40,10 @@ def run(
     twin: Annotated[Path, typer.Option(envvar="TWIN_HOME", help="The folder of the twin.")] = HOME,
     folder: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("var/drills"),
 ) -> None:
-    """Go through faults one after the other; ends with 1 when a statement did not hold."""
+    """Go through faults one after the other; ends with 1 when a statement did not hold.
+
+    People buy while it goes on; where there is no cluster, clients of the databases write and read.
+    """
     opened = Twin.opened(twin.absolute())
     known = catalogue()
     there = {group for one in opened.machines for group in one.machine.groups}
@@ -51,15 +53,13 @@ def run(
     if set(chosen) - known.keys():
         raise TwinFailed(f"No such fault: {', '.join(sorted(set(chosen) - known.keys()))}. See: {', '.join(known)}.")
     console = Console(highlight=False, width=120)
-    drill = Drill(opened, folder.absolute(), Reporter(console))
-    verdict = drill.run([known[name] for name in chosen])
-    calls, marks = read(drill.history, drill.marks)
-    report.write(drill.folder, verdict, calls, marks, sightings(drill.sights))
-    console.print(report.table(verdict))
-    for violation in verdict.violations:
-        console.print(f"  {violation.charge}: {violation.text}", markup=False)
-    console.print(f"The report: {drill.folder / 'drill.html'}")
-    if verdict.violations:
+    kind = Market if "worker" in there else DatabaseDrill
+    outcome = kind(opened, folder.absolute(), Reporter(console)).run([known[name] for name in chosen])
+    console.print(outcome.table)
+    for violation in outcome.violations:
+        console.print(f"  {violation}", markup=False)
+    console.print(f"The report: {folder.absolute() / 'drill.html'}")
+    if outcome.violations:
         sys.exit(1)
 
 

@@ -4,15 +4,18 @@ Every fault takes the twin as it is and finds out by itself who leads; so it doe
 """
 
 import signal
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
 from cluster.fetching import Reporter
+from deploy.commands import run
 from deploy.drills import restoring
 from deploy.drills.databases import Databases
 from deploy.twin import network
+from deploy.twin.inside import kubectl
 from deploy.twin.playbook import ROLLING, play, wanted
 from deploy.twin.whole import Twin
 
@@ -63,6 +66,7 @@ def catalogue() -> Mapping[str, Fault]:
             lasts=0.0,
         ),
         Fault("power-off-haproxy", "HAProxy's machine in spb loses its power", _power_off_haproxy, _boot, lasts=30.0),
+        *_of_the_cluster(),
         Fault(
             "restore",
             "the database of a moment is brought back beside the living one",
@@ -73,6 +77,81 @@ def catalogue() -> Mapping[str, Fault]:
         ),
     )
     return {fault.name: fault for fault in found}
+
+
+def _of_the_cluster() -> tuple[Fault, ...]:
+    """What only people notice."""
+    found = (
+        Fault(
+            "power-off-edge", "an edge server of msk loses its power", _power_off_one("msk", "edge"), _boot, lasts=30
+        ),
+        Fault("power-off-worker", "a worker of spb loses its power", _power_off_one("spb", "worker"), _boot, lasts=60),
+        Fault(
+            "power-off-point",
+            "the Central point of the CDN loses its power",
+            _power_off("cdn-central"),
+            _boot,
+            lasts=40,
+        ),
+        Fault("kill-dns", "the name server of spb is killed again and again", _kill_dns, _nothing, lasts=0),
+        Fault("kill-broker", "a Kafka broker is killed", _kill_all("kafka.Kafka", "spb"), _nothing, lasts=20),
+        Fault("kill-redis", "every node of Redis is killed", _kill_all("valkey-server"), _nothing, lasts=20),
+        Fault(
+            "roll-services",
+            "every service restarts, pod by pod, as for a new version",
+            _roll_services,
+            _nothing,
+            lasts=0,
+        ),
+    )
+    return tuple(replace(fault, needs="worker") for fault in found)
+
+
+def _power_off_one(site: str, function: str) -> Callable[[Scene], tuple[str, ...]]:
+    def strike(scene: Scene) -> tuple[str, ...]:
+        name = min(one.name for one in scene.twin.chosen([function]) if one.machine.site == site)
+        scene.twin.machine(name).cut_power()
+        return (name,)
+
+    return strike
+
+
+def _kill_all(pattern: str, site: str = "") -> Callable[[Scene], tuple[str, ...]]:
+    def strike(scene: Scene) -> tuple[str, ...]:
+        nodes = [one for one in scene.twin.chosen(["worker"]) if not site or one.machine.site == site]
+        struck = [one for one in nodes if one.processes_named(pattern)]
+        for one in struck:
+            one.send(pattern, signal.SIGKILL)
+        return tuple(one.name for one in struck)
+
+    return strike
+
+
+def _kill_dns(scene: Scene) -> tuple[str, ...]:
+    """Systemd brings it back after a second; so for half a minute."""
+    until = time.monotonic() + 30
+    name = min(one.name for one in scene.twin.chosen(["dns"]) if one.machine.site == "spb")
+    while time.monotonic() < until:
+        if scene.twin.machine(name).processes_named("pdns_server"):
+            scene.twin.machine(name).send("pdns_server", signal.SIGKILL)
+        time.sleep(0.2)
+    return (name,)
+
+
+def _roll_services(scene: Scene) -> tuple[str, ...]:
+    words = (*kubectl(scene.twin), "--namespace", "insuretech")
+    run(*words, "rollout", "restart", "deployment", "--selector", "app.kubernetes.io/instance=insuretech")
+    run(
+        *words,
+        "rollout",
+        "status",
+        "--timeout=20m",
+        "deployment",
+        "--selector",
+        "app.kubernetes.io/instance=insuretech",
+        limit=1300,
+    )
+    return ("kubernetes",)
 
 
 def _power_off(site: str) -> Callable[[Scene], tuple[str, ...]]:

@@ -5,9 +5,10 @@ import html
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import matplotlib as mpl
 import msgspec
@@ -64,24 +65,57 @@ def write(
     load = os.getloadavg()[1]
     document = {"when": when, "cores": os.cpu_count(), "load": round(load, 1), "verdict": verdict}
     (folder / "drill.json").write_bytes(msgspec.json.format(msgspec.json.encode(document)))
-    image = base64.b64encode(picture(calls, marks, sights, verdict.windows)).decode()
-    head = "".join(f"<th>{html.escape(name)}" for name in _COLUMNS)
+    html_page = page(
+        title="Drill of the databases",
+        when=f"{when}, {os.cpu_count()} cores, load {load:.1f}",
+        columns=_COLUMNS,
+        rows=rows,
+        charges=[f"{one.charge}: {one.text}" for one in verdict.violations],
+        counts=verdict.counts,
+        picture=picture(calls, marks, sights, verdict.windows),
+    )
+    (folder / "drill.html").write_text(html_page, encoding="utf-8")
+
+
+def page(
+    *,
+    title: str,
+    when: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    charges: Sequence[str],
+    counts: Mapping[str, int],
+    picture: bytes,
+) -> str:
+    """The whole of a drill on one page of HTML that needs nothing else."""
+    image = base64.b64encode(picture).decode()
+    head = "".join(f"<th>{html.escape(name)}" for name in columns)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows)
-    charges = "".join(f"<li>{one.charge}: {html.escape(one.text)}" for one in verdict.violations) or "<li>none"
-    counts = "".join(f"<li>{count:,} {html.escape(name)}" for name, count in verdict.counts.items())
-    (folder / "drill.html").write_text(
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Drill</title>"
+    charged = "".join(f"<li>{html.escape(one)}" for one in charges) or "<li>none"
+    counted = "".join(f"<li>{count:,} {html.escape(name)}" for name, count in counts.items())
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
         f"<style>body{{font:16px sans-serif;max-width:75em;margin:2em auto}}td,th{{padding:.2em .8em;text-align:right}}"
         f"td:first-child{{text-align:left}}img{{max-width:100%}}</style>"
-        f"<h1>Drill of the databases</h1><p>{when}, {os.cpu_count()} cores, load {load:.1f}</p>"
+        f"<h1>{title}</h1><p>{when}</p>"
         f"<table><tr>{head}{body}</table><p>Seconds. The goal: writes within {WRITE_GOAL:.0f}, reads within "
-        f"{READ_GOAL:.0f}, nothing lost, nothing doubled.</p><h2>Violations</h2><ul>{charges}</ul>"
-        f"<h2>Judged</h2><ul>{counts}</ul><img alt='Rates over time' src='data:image/png;base64,{image}'></html>\n",
-        encoding="utf-8",
+        f"{READ_GOAL:.0f}, nothing lost, nothing doubled.</p><h2>Violations</h2><ul>{charged}</ul>"
+        f"<h2>Judged</h2><ul>{counted}</ul><img alt='Rates over time' src='data:image/png;base64,{image}'></html>\n"
     )
 
 
-def picture(calls: Sequence[Call], marks: Sequence[Mark], sights: Sequence[Sight], windows: Sequence[Window]) -> bytes:
+class Span(Protocol):
+    """When a fault began, was mended, and all was well."""
+
+    @property
+    def begin(self) -> float: ...
+    @property
+    def heal(self) -> float: ...
+    @property
+    def well(self) -> float: ...
+
+
+def picture(calls: Sequence[Call], marks: Sequence[Mark], sights: Sequence[Sight], windows: Sequence[Span]) -> bytes:
     """Successful writes and reads of each region a second; below, who led and on which timeline. A PNG."""
     began = min((call.start for call in calls), default=0.0)
     regions = sorted({call.visitor.split("-")[0] for call in calls})

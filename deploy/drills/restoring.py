@@ -52,11 +52,16 @@ def _play(twin: Twin, name: str, moment: str) -> None:
 def _wait_copied(twin: Twin, leader: str) -> None:
     """The first copy is made minutes after the start; without one there is nothing to go back to."""
     until = time.monotonic() + _COPIED_WITHIN
-    while "full backup" not in twin.machine(leader).ssh(
-        "runuser -u postgres -- pgbackrest --stanza=insuretech info || true", limit=60
-    ).stdout:
+    while (
+        "full backup"
+        not in twin.machine(leader)
+        .ssh("runuser -u postgres -- pgbackrest --stanza=insuretech info || true", limit=60)
+        .stdout
+    ):
         if time.monotonic() > until:
-            raise TwinFailed(f"There is no copy of the database after {_COPIED_WITHIN:.0f} s; see its timers on {leader}.")
+            raise TwinFailed(
+                f"There is no copy of the database after {_COPIED_WITHIN:.0f} s; see its timers on {leader}."
+            )
         time.sleep(5)
 
 

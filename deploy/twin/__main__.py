@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import TwinFailed
-from deploy.twin import network, status, whole
+from deploy.twin import network, person, status, whole
 from deploy.twin.inventory import Inventory
 from deploy.twin.playbook import RESTORE, ROLLING, SITE, play, wanted
 from deploy.twin.whole import HOME, Twin
@@ -31,6 +31,7 @@ Place = Annotated[str, typer.Argument(help="spb, msk, witness, central, cdn-west
 Other = Annotated[str, typer.Argument(help="Another place, or `all`.")]
 Only = Annotated[str, typer.Option(envvar="ONLY", help="Machines, sites or functions, with commas; else all.")]
 Tags = Annotated[str, typer.Option(help="Roles, with commas; else all.")]
+Region = Annotated[str, typer.Argument(help="central or eastern.")]
 Pattern = Annotated[str, typer.Argument(help="Text of the command lines, say 'postgres:'.")]
 
 
@@ -203,16 +204,32 @@ def ssh(
 
 @app.command("as-person")
 def as_person(
-    region: Annotated[str, typer.Argument(help="central or eastern.")],
+    region: Region,
     command: Annotated[list[str], typer.Argument(help="What to run there.")],
     folder: Folder = HOME,
 ) -> None:
-    """Run a command where the people of a region are."""
-    inventory = _twin(folder).inventory
-    if region not in inventory.people:
-        raise TwinFailed(f"People are in {', '.join(inventory.people)}, not in {region}.")
-    where = network.NAMESPACES / network.people_of(inventory, region)
-    words = ("nsenter", f"--net={where}", *command)
+    """Run a command where the people of a region are: names lead where they lead them."""
+    twin = _twin(folder)
+    words = person.words(twin, region, tuple(command))
+    os.execvpe(words[0], words, os.environ | person.environment(twin))  # noqa: S606 - as above
+
+
+@app.command("open")
+def open_browser(
+    region: Annotated[str, typer.Argument(envvar="REGION", help="central or eastern.")] = "central",
+    folder: Folder = HOME,
+    program: Annotated[str, typer.Option(envvar="CHROMIUM", help="A Chromium.")] = "chromium",
+) -> None:
+    """Open the site in a browser as a person of a region; without a screen, say how to look at it."""
+    twin = _twin(folder)
+    address = "https://www.insuretech.test"
+    _console().print(
+        f"{address} as a person in {region}; names come from {', '.join(person.servers(twin, region))}.\n"
+        f"Without a browser: .venv/bin/python -m deploy.twin as-person {region} -- curl -s {address}/"
+    )
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise TwinFailed("There is no screen here (DISPLAY is not set); use the command above, or ssh -X.")
+    words = person.browser(twin, region, program, address)
     os.execvp(words[0], words)  # noqa: S606 - as above
 
 

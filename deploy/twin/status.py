@@ -1,4 +1,4 @@
-"""One screen of the twin: its machines, what they use, and what is cut."""
+"""One screen of the twin: its machines, what they use, what runs in them, and what is cut."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from deploy.twin import network
+from deploy.twin.inside import Inside, look
 from deploy.twin.whole import Twin
 
 
@@ -31,6 +32,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     layout: str
     machines: tuple[MachineState, ...]
     cuts: tuple[tuple[str, str], ...]
+    inside: Inside
 
 
 def state(twin: Twin) -> State:
@@ -42,6 +44,7 @@ def state(twin: Twin) -> State:
         layout=twin.inventory.layout,
         machines=tuple(_machines(twin)),
         cuts=tuple(sorted(network.cuts(twin.inventory))) if router else (),
+        inside=look(twin) if router else Inside(),
     )
 
 
@@ -75,5 +78,27 @@ def screen(found: State) -> RenderableType:
         table.add_row(one.name, one.site, one.address, " ".join(one.groups), coloured, memory, str(one.limit))
     used = sum(one.memory for one in found.machines)
     table.caption = f"size {found.size}, layout {found.layout}; {used:,} MiB in use; {found.home}"
-    lines = [f"Cut: {source} → {target}" for source, target in found.cuts]
-    return Stack(table, *lines)
+    return Stack(table, *_inside(found.inside), *(f"Cut: {source} → {target}" for source, target in found.cuts))
+
+
+def _inside(found: Inside) -> Iterator[RenderableType]:
+    if found.sites:
+        words = (f"{site} {'[green]well' if well else '[red]ill'}[/]" for site, well in found.sites.items())
+        yield f"Sites: {', '.join(words)}"
+    if found.members:
+        table = Table("database", "role", "state", "timeline", "behind, bytes")
+        table.title = f"The primary is {found.primary or 'nobody'}"
+        for one in found.members:
+            table.add_row(one.name, one.role, one.state, str(one.timeline), str(one.lag) if one.lag >= 0 else "?")
+        yield table
+    if found.nodes:
+        words = (f"[{'green' if one.ready else 'red'}]{one.name}[/] {one.zone} {one.version}" for one in found.nodes)
+        yield f"Nodes: {', '.join(words)}"
+    if found.workloads:
+        zones = sorted({node.zone for node in found.nodes})
+        table = Table("pods", "ready", *zones)
+        for kind in found.workloads:
+            ready = sum(kind.ready.values())
+            said = f"[{'green' if ready == kind.pods else 'red'}]{ready} of {kind.pods}"
+            table.add_row(kind.name, said, *(str(kind.ready.get(zone, "")) for zone in zones))
+        yield table

@@ -168,7 +168,7 @@ def down(home: Path, reporter: Reporter, *, forget: bool = True) -> bool:
         if forget:
             for name in ("inventory.json", "provisioned"):
                 (home / name).unlink(missing_ok=True)
-            for name in ("machines", "secrets", "ssh"):
+            for name in ("machines", "people", "secrets", "ssh"):
                 shutil.rmtree(home / name, ignore_errors=True)
     return True
 

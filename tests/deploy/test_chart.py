@@ -267,7 +267,9 @@ def test_only_who_calls_outside_may(chart: Rendered, service: str) -> None:
     assert (f"insuretech-{service}-outside" in outside) == (service in {"quotes", "orders", "settlement", "sandbox"})
 
 
-def test_points_of_the_cdn_are_told_by_their_addresses_and_reached_at_no_others(chart: Rendered, render: Render) -> None:
+def test_points_of_the_cdn_are_told_by_their_addresses_and_reached_at_no_others(
+    chart: Rendered, render: Render
+) -> None:
     """People would see a withdrawn product; and who may reach all points may reach whatever stands beside them."""
     container = chart.get("Deployment", "cdn")["spec"]["template"]["spec"]["containers"][0]
     told = next(one["value"] for one in container["env"] if one["name"] == "INSURETECH_CDN_POINTS")

@@ -8,10 +8,11 @@ from typing import Literal
 import msgspec
 
 from deploy.drills.history import Call, Mark, longest_gap
-from tests.cluster.faults.books import Books, OurOrder
+from deploy.drills.sale.books import Books, OurOrder
 
-Charge = Literal["lost", "doubled", "money", "effects", "denied", "stream", "document", "unfinished", "broken"]
-"""``denied``: something acknowledged was later said not to exist, or to be in an earlier state."""
+Charge = Literal["lost", "doubled", "money", "effects", "denied", "stream", "document", "unfinished", "broken", "late"]
+"""``denied``: something acknowledged was later said not to exist, or to be in an earlier state; ``late``: nothing
+succeeded for longer than the goal allows."""
 
 _FINAL = frozenset({"issued", "refunded", "voided", "expired", "cancelled"})
 _RESTING = _FINAL | {"awaiting_payment", "price_changed"}  # these wait for their buyer, who may have left

@@ -1,8 +1,8 @@
 """The load: people arrive at a steady rate, whatever becomes of those before them (open loop).
 
-``python -m tests.cluster.faults.load URL HISTORY --searches 5 --purchases 1`` runs until SIGTERM or SIGINT; then nobody
+``python -m deploy.drills.sale.load URL HISTORY --searches 5 --purchases 1`` runs until SIGTERM or SIGINT; then nobody
 new arrives, and who is on the way may finish for a while. It is a process of its own, so that neither a busy test nor
-a frozen service slows the arrivals down.
+a frozen service slows the arrivals down, and so that it may be started in other people's network.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ import aiohttp
 import uvloop
 
 from deploy.drills.history import Call, History
-from tests.cluster.faults.visitors import GaveUp, Street, Visitor
+from deploy.drills.names import Names
+from deploy.drills.sale.visitors import GaveUp, Street, Visitor
 
 CROWD = 800
 """People at once; whoever comes then is turned away, which the history says."""
@@ -61,11 +62,13 @@ class Load:
     """Everybody on the street.
 
     ``seed`` decides what they choose and their idempotency keys, so the same one must not be used twice on one cluster.
+    ``called``: how their names begin.
     """
 
     street: Street
     rates: Rates
     seed: int
+    called: str = ""
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
     gave_up: int = 0
     failed: list[str] = field(default_factory=list)
@@ -88,7 +91,7 @@ class Load:
         await asyncio.gather(*self.under_way, return_exceptions=True)
 
     def _arrive(self, stream: Stream) -> None:
-        name = f"{stream.errand}-{stream.number}"
+        name = f"{self.called}-{stream.errand}-{stream.number}" if self.called else f"{stream.errand}-{stream.number}"
         stream.number += 1
         if len(self.under_way) >= CROWD:
             now = time.time()
@@ -96,7 +99,7 @@ class Load:
                 Call(start=now, end=now, visitor=name, operation="turned away", writes=False, belief="refused")
             )
             return
-        visitor = Visitor(name, self.street, random.Random(f"{self.seed}/{name}"))
+        visitor = Visitor(name, self.street, random.Random(f"{self.seed}/{name}"))  # noqa: S311 - no secrets
         errand: Callable[[], Coroutine[Any, Any, object]]
         errand = visitor.buy if stream.errand == "purchase" else visitor.look_around
         task = asyncio.create_task(self._go(name, errand))
@@ -120,15 +123,17 @@ class Load:
         )
 
 
-async def run(base: str, path: Path, rates: Rates, seed: int) -> None:
-    """The load against one address until a signal comes."""
+async def run(base: str, path: Path, rates: Rates, seed: int, called: str = "", servers: Sequence[str] = ()) -> None:
+    """The load against one address until a signal comes. ``servers``: whom to ask for names, else this machine's."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+    # Names that change are kept by the resolver for as long as their servers say.
+    names = Names(servers) if servers else None
+    connector = aiohttp.TCPConnector(limit=0, resolver=names, use_dns_cache=names is None, ttl_dns_cache=300)
     with path.open("a", encoding="utf-8") as file:
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
-            load = Load(Street(http, base, History(file)), rates, seed)
+            load = Load(Street(http, base, History(file)), rates, seed, called)
             told = asyncio.create_task(_tell(load, stopping))
             try:
                 await load.run(stopping)
@@ -157,8 +162,11 @@ def main() -> None:
     parser.add_argument("--searches", type=float, default=5.0)
     parser.add_argument("--purchases", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=time.time_ns(), help="another one for each load on the same data")
+    parser.add_argument("--called", default="", help="how the names of all visitors begin")
+    parser.add_argument("--servers", default="", help="name servers, with commas; else this machine's")
     given = parser.parse_args()
-    uvloop.run(run(given.url.rstrip("/"), given.history, Rates(given.searches, given.purchases), given.seed))
+    rates, servers = Rates(given.searches, given.purchases), [one for one in given.servers.split(",") if one]
+    uvloop.run(run(given.url.rstrip("/"), given.history, rates, given.seed, given.called, servers))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Makes one S3 of Garage's nodes and mends it: one node a zone, every object in each.
 
-A pass introduces nodes that do not see one another, gives them their zones once, makes each bucket and its key, and lets
-the others push to a node that has come back what it missed, which they would do minutes later. Safe to repeat.
+A pass introduces nodes that do not see one another, gives them their zones once, makes each bucket and its key, and
+lets the others push to a node that has come back what it missed, which they would do minutes later. Safe to repeat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -107,8 +107,8 @@ class Keeper:
             done.append(f"made the bucket {access.bucket}")
         if done:
             allowed = {"read": True, "write": True, "owner": True}
-            named = {"bucketId": bucket, "accessKeyId": access.access_key, "permissions": allowed}
-            self._ask(zone, "POST", "/v2/AllowBucketKey", named)
+            granted = {"bucketId": bucket, "accessKeyId": access.access_key, "permissions": allowed}
+            self._ask(zone, "POST", "/v2/AllowBucketKey", granted)
         return done
 
     def _ask(self, zone: str, method: str, path: str, body: Any = None) -> Any:

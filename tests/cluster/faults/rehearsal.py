@@ -19,10 +19,10 @@ from sqlalchemy.engine import make_url
 
 from cluster.control import Control
 from deploy.drills.history import History, Mark, read
+from deploy.drills.sale.books import Books, all_reactions, read_books, still_moving
+from deploy.drills.sale.judge import Verdict, judge
+from deploy.drills.sale.load import Rates
 from tests.cluster.faults.agreement import Agreement, watched
-from tests.cluster.faults.books import Books, all_reactions, read_books, still_moving
-from tests.cluster.faults.judge import Verdict, judge
-from tests.cluster.faults.load import Rates
 from tests.cluster.faults.scenarios import Fault
 from tests.system.sandbox import BEST, BEST_PROVIDER
 
@@ -125,7 +125,7 @@ class Rehearsal:
     @contextmanager
     def load(self) -> Iterator[None]:
         """People arrive for as long as the block lasts; afterwards those on their way finish."""
-        command = [sys.executable, "-m", "tests.cluster.faults.load", self.control.public_url, str(self.calls)]
+        command = [sys.executable, "-m", "deploy.drills.sale.load", self.control.public_url, str(self.calls)]
         command += ["--searches", str(self.rates.searches), "--purchases", str(self.rates.purchases)]
         with (self.folder / "load.log").open("wb") as log:
             people = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.drills.history import Call, Mark
-from tests.cluster.faults.judge import Verdict, Window
-from tests.cluster.faults.load import Rates
+from deploy.drills.sale.judge import Verdict, Window
+from deploy.drills.sale.load import Rates
 from tests.cluster.faults.rehearsal import Felt
 
 mpl.use("Agg")

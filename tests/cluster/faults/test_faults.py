@@ -13,8 +13,8 @@ from rich.console import Console
 
 from cluster.control import Control
 from deploy.drills.history import read
+from deploy.drills.sale.load import Rates
 from tests.cluster.faults import report
-from tests.cluster.faults.load import Rates
 from tests.cluster.faults.rehearsal import Rehearsal
 from tests.cluster.faults.scenarios import catalogue
 

@@ -64,7 +64,9 @@ def test_without_an_authority_nothing_is_checked_against_one(tmp_path: Path) -> 
 def test_points_of_the_cdn_are_told_by_who_knows_the_token(tmp_path: Path) -> None:
     """Without it no purge is taken, and people see a withdrawn product until its page's time is over."""
     names = {one["metadata"]["name"] for one in manifests(tmp_path, "x", DATABASE)["items"]}
-    told = next(one for one in manifests(tmp_path, "x", DATABASE, Others("geheim"))["items"] if "cdn" in one["metadata"]["name"])
+    told = next(
+        one for one in manifests(tmp_path, "x", DATABASE, Others("geheim"))["items"] if "cdn" in one["metadata"]["name"]
+    )
 
     assert "insuretech-cdn" not in names
     assert {key: b64decode(value) for key, value in told["data"].items()} == {

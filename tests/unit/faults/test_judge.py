@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from deploy.drills.history import Call, History, Mark, longest_gap, read
-from tests.cluster.faults.books import Books, MissedEvent, OurOrder, TheirPayment, TheirPolicy
-from tests.cluster.faults.judge import judge
+from deploy.drills.sale.books import Books, MissedEvent, OurOrder, TheirPayment, TheirPolicy
+from deploy.drills.sale.judge import judge
 
 PREMIUM = Decimal("8697.22")
 ORDER, OTHER, OFFER, QUOTE = "order-1", "order-2", "offer-1", "quote-1"
