@@ -121,9 +121,10 @@ def kubernetes(kitchen: Kitchen) -> Images:
     layer = _program(kitchen, KUBERNETES.name)
     version = f"v{KUBERNETES.version}"
     # kubeadm's manifests name the command and say as whom it runs; the store and the API write to folders of root.
-    process = Process(environment={"PATH": _PATH}, user=0)
+    process = Process(environment={"PATH": f"{_PATH}:/usr/sbin"}, user=0)
     control = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-    nft = _packages(kitchen, "nftables", kitchen.debian(("nftables",)))
+    # Without the names of protocols (netbase) nft tells numbers, and kube-proxy takes its own entries for old ones.
+    nft = _packages(kitchen, "nftables", kitchen.debian(("nftables", "netbase")))
     return {
         **{name: Dish(version, [layer], process) for name in control},
         "etcd": Dish(ETCD, [layer], process),
