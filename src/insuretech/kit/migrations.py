@@ -20,6 +20,7 @@ from insuretech.kit.partitioning import create_messaging_tables
 from insuretech.kit.roles import role_password, scram_verifier
 
 _LOCK = 7_204_000_001
+_MAY_CONNECT = sa.text("select has_database_privilege(:name, current_database(), 'CONNECT')")
 _MAY_ACT_AS = sa.text(
     "select pg_has_role(:name, case when current_setting('server_version_num')::int < 160000 "
     "then 'member' else 'set' end)"
@@ -78,6 +79,10 @@ def _prepare(connection: Connection, service: str, password: str) -> None:
     if password:
         secret = password.replace("'", "''")
         connection.exec_driver_sql(f"alter role {quoted} password '{secret}'")
+    if not connection.execute(_MAY_CONNECT, {"name": service}).scalar():
+        # Where the database is closed to everybody it has to be opened to each.
+        database = connection.dialect.identifier_preparer.quote(connection.engine.url.database or "")
+        connection.exec_driver_sql(f"grant connect on database {database} to {quoted}")
     connection.exec_driver_sql(f"create schema if not exists {quoted} authorization {quoted}")
 
 

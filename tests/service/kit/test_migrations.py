@@ -51,3 +51,17 @@ async def test_a_service_sees_its_own_schema_only(admin_url: URL) -> None:
             await connection.fetchval("select count(*) from orders.outbox")
     finally:
         await connection.close()
+
+
+async def test_services_get_into_a_database_that_is_closed_to_everybody(admin_url: URL) -> None:
+    """Otherwise no service starts where nobody but those who are named may connect."""
+    host, name = str(admin_url.query["host"]), str(admin_url.database)
+    owner = await asyncpg.connect(host=host, user=admin_url.username, database=name)
+    await owner.execute(f'revoke connect on database "{name}" from public')
+    await owner.close()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await asyncpg.connect(host=host, user="quotes", database=name)
+
+    await migrate(admin_url, ["quotes"])
+
+    await (await asyncpg.connect(host=host, user="quotes", database=name)).close()
