@@ -14,10 +14,11 @@ import msgspec
 
 from deploy.commands import TwinFailed
 from deploy.drills import report
-from deploy.drills.drill import REGIONS, ROOT, Drill, Outcome, sightings
+from deploy.drills.drill import ROOT, Drill, Outcome, sightings
 from deploy.drills.history import read
 from deploy.drills.judge import Books, judge
 from deploy.drills.people import SCHEMA, Client, Crowd
+from deploy.twin import person
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class DatabaseDrill(Drill):
                 people.wait(timeout=150)
 
     def _clients(self) -> Iterator[Client]:
-        for region, site in REGIONS.items():
+        for region, site in person.NEAR.items():
             proxies = self.databases.proxies(site)
             for number in range(1, self.writers // 2 + 1):
                 yield Client(name=f"{region}-writer-{number}", writes=True, proxies=proxies, every=0.4)

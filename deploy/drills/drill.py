@@ -21,8 +21,6 @@ from deploy.drills.history import History, Mark
 from deploy.drills.judge import SETTLE
 from deploy.twin.whole import Twin
 
-REGIONS = {"central": "spb", "eastern": "msk"}
-"""Regions, and the site that is near to their people."""
 _WARM_UP, _SETTLE = 8.0, SETTLE + 3
 """Seconds before the first fault; and after each, longer than what is still counted as felt of it."""
 _LOOK_EVERY = 0.5

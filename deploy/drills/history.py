@@ -3,7 +3,7 @@
 Times are seconds since the epoch, taken from one clock (``time.time``) by every process of this machine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -80,3 +80,8 @@ def longest_gap(moments: Sequence[float], begin: float, end: float) -> float:
     inside = [moment for moment in moments if begin <= moment <= end]
     edge = [before[-1] if before else begin, *inside, after[0] if after else end]
     return max(later - earlier for earlier, later in pairwise(edge))
+
+
+def reached(marks: Iterable[Mark], what: str, begin: Mark) -> float:
+    """When the fault that began so reached a further mark; its beginning where it never did."""
+    return next((m.at for m in marks if m.what == what and m.fault == begin.fault and m.at >= begin.at), begin.at)

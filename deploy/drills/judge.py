@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from deploy.drills.history import Call, Mark, longest_gap
+from deploy.drills.history import Call, Mark, longest_gap, reached
 
 WRITE_GOAL, READ_GOAL = 30.0, 5.0
 """Seconds in which writes and reads are back after any fault that needs no person."""
@@ -146,7 +146,7 @@ def windows(calls: Sequence[Call], marks: Sequence[Mark]) -> Iterator[Window]:
     writes = sorted(call.end for call in calls if call.writes and call.belief == "done")
     reads = sorted(call.end for call in calls if not call.writes and call.belief == "done")
     for begin in (mark for mark in marks if mark.what == "begin"):
-        heal, well = _next(marks, "heal", begin), _next(marks, "well", begin)
+        heal, well = reached(marks, "heal", begin), reached(marks, "well", begin)
         until = well + SETTLE
         within = [call for call in calls if begin.at <= call.start <= until]
         yield Window(
@@ -171,8 +171,3 @@ def _first_try(calls: Iterable[Call], begin: float, until: float) -> float:
             first[call.key] = call
     begun = [call for call in first.values() if begin <= call.start <= until]
     return sum(call.belief == "done" for call in begun) / len(begun) if begun else 1.0
-
-
-def _next(marks: Iterable[Mark], what: str, begin: Mark) -> float:
-    """When the fault that began so reached a further mark."""
-    return next((m.at for m in marks if m.what == what and m.fault == begin.fault and m.at >= begin.at), begin.at)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from deploy.commands import TwinFailed
 from deploy.drills import report
-from deploy.drills.drill import REGIONS, ROOT, Drill, Outcome, sightings
+from deploy.drills.drill import ROOT, Drill, Outcome, sightings
 from deploy.drills.history import read
 from deploy.drills.judge import READ_GOAL, WRITE_GOAL
 from deploy.drills.sale.books import all_reactions, read_books, still_moving
@@ -27,7 +27,6 @@ from deploy.twin import network, person
 from deploy.twin.inside import Workload, look
 from tests.system.sandbox import BEST, BEST_PROVIDER
 
-ADDRESS = "https://www.insuretech.test"
 _WHOLE = 600.0
 _QUIET = 240.0
 _ANSWER = 60.0
@@ -56,7 +55,7 @@ class Market(Drill):
 
     @property
     def histories(self) -> tuple[Path, ...]:
-        return tuple(self.folder / f"history-{region}.jsonl" for region in REGIONS)
+        return tuple(self.folder / f"history-{region}.jsonl" for region in person.NEAR)
 
     def wait_whole(self) -> None:
         """Databases, sites, nodes and every pod."""
@@ -85,7 +84,7 @@ class Market(Drill):
     @contextmanager
     def crowd(self) -> Iterator[None]:
         with ExitStack() as stack:
-            pairs = zip(REGIONS, self.histories, strict=True)
+            pairs = zip(person.NEAR, self.histories, strict=True)
             loads = [stack.enter_context(self._load(region, path)) for region, path in pairs]
             yield
             if any(load.poll() is not None for load in loads):
@@ -95,7 +94,7 @@ class Market(Drill):
     def _load(self, region: str, path: Path) -> "Iterator[subprocess.Popen[bytes]]":
         where = network.NAMESPACES / network.people_of(self.twin.inventory, region)
         command = [
-            *("nsenter", f"--net={where}", sys.executable, "-m", "deploy.drills.sale.load", ADDRESS, str(path)),
+            *("nsenter", f"--net={where}", sys.executable, "-m", "deploy.drills.sale.load", person.ADDRESS, str(path)),
             *("--searches", str(self.searches), "--purchases", str(self.purchases), "--called", region),
             *("--servers", ",".join(person.servers(self.twin, region))),
         ]
@@ -141,15 +140,15 @@ class Market(Drill):
     def _at_a_site(self) -> Iterator[httpx.Client]:
         """A client that asks a site itself, past names and points, whichever answers."""
         authority = str(self.twin.home / "secrets" / "tls" / "ca.crt")
-        first = min(REGIONS.values(), key=lambda site: not look(self.twin).sites.get(site, False))
+        first = min(person.NEAR.values(), key=lambda site: not look(self.twin).sites.get(site, False))
         address = self.twin.inventory.net(first)[20]
 
         def named(request: httpx.Request) -> None:
-            request.extensions["sni_hostname"] = "www.insuretech.test"
+            request.extensions["sni_hostname"] = person.HOST
 
         with httpx.Client(
             base_url=f"https://{address}",
-            headers={"Host": "www.insuretech.test"},
+            headers={"Host": person.HOST},
             verify=authority,
             timeout=_ANSWER,
             trust_env=False,

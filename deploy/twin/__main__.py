@@ -222,7 +222,7 @@ def open_browser(
 ) -> None:
     """Open the site in a browser as a person of a region; without a screen, say how to look at it."""
     twin = _twin(folder)
-    address = "https://www.insuretech.test"
+    address = person.ADDRESS
     _console().print(
         f"{address} as a person in {region}; names come from {', '.join(person.servers(twin, region))}.\n"
         f"Without a browser: .venv/bin/python -m deploy.twin as-person {region} -- curl -s {address}/"

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from cluster.parts import cache
+from deploy.twin.person import HOST
 from deploy.twin.whole import Twin
 
 _LIMIT = 2.0  # seconds for one answer
@@ -124,7 +125,7 @@ def _sites(twin: Twin, tls: ssl.SSLContext) -> Iterator[tuple[str, bool]]:
         address = str(IPv4Address(int(twin.inventory.net(site)[_SITE_ADDRESS])))
         well = False
         with suppress(httpx.HTTPError):
-            well = _get(address, "www.insuretech.test", 443, "/healthz/site", tls).status_code == 200
+            well = _get(address, HOST, 443, "/healthz/site", tls).status_code == 200
         yield site, well
 
 

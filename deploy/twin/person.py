@@ -11,8 +11,10 @@ from deploy.commands import TwinFailed
 from deploy.twin import network
 from deploy.twin.whole import Twin
 
-_NEAR = {"central": "spb", "eastern": "msk"}
-"""Whose name server a region's people are told first."""
+HOST = "www.insuretech.test"
+ADDRESS = f"https://{HOST}"
+NEAR = {"central": "spb", "eastern": "msk"}
+"""Regions, and the site that is near to their people."""
 _IN_THEIR_PLACE = 'mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@"'
 
 
@@ -46,7 +48,7 @@ def browser(twin: Twin, region: str, program: str, address: str) -> tuple[str, .
 
 def servers(twin: Twin, region: str) -> list[str]:
     """Addresses of the name servers, the near site's first, the witness' last."""
-    near = _NEAR.get(region, "")
+    near = NEAR.get(region, "")
     found = [one for one in twin.inventory.machines if "dns" in one.groups]
     return [one.address for one in sorted(found, key=lambda one: (one.site == "witness", one.site != near, one.name))]
 

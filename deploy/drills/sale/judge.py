@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from deploy.drills.history import Call, Mark, longest_gap
+from deploy.drills.history import Call, Mark, longest_gap, reached
 from deploy.drills.sale.books import Books, OurOrder
 
 Charge = Literal["lost", "doubled", "money", "effects", "denied", "stream", "document", "unfinished", "broken", "late"]
@@ -278,8 +278,8 @@ def windows(calls: Sequence[Call], marks: Sequence[Mark]) -> Iterator[Window]:
     reads = sorted(call.end for call in calls if not call.writes and call.belief == "done")
     purchases = sorted(call.end for call in calls if call.operation in _PURCHASE and call.belief == "done")
     for begin in (mark for mark in marks if mark.what == "begin"):
-        heal = _next(marks, "heal", begin)
-        well = _next(marks, "well", begin)
+        heal = reached(marks, "heal", begin)
+        well = reached(marks, "well", begin)
         until = well + SETTLE
         within = [call for call in calls if begin.at <= call.start <= until]
         slow = sorted(call.end - call.start for call in within if call.operation != "stream")
@@ -295,11 +295,6 @@ def windows(calls: Sequence[Call], marks: Sequence[Mark]) -> Iterator[Window]:
             unknown=sum(call.belief == "unknown" and call.operation != "stream" for call in within),
             p99=slow[min(len(slow) - 1, int(0.99 * len(slow)))] if slow else 0.0,
         )
-
-
-def _next(marks: Iterable[Mark], what: str, begin: Mark) -> float:
-    """When the fault that began so reached a further mark."""
-    return next((m.at for m in marks if m.what == what and m.fault == begin.fault and m.at >= begin.at), begin.at)
 
 
 def _acknowledged(calls: Iterable[Call], operation: str, name: str) -> set[str]:
