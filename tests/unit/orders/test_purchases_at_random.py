@@ -29,8 +29,8 @@ from insuretech.orders.domain.lifecycle import (
     PolicyStatus,
     Reason,
 )
-from insuretech.orders.domain.outcomes import Minted, Timing, after
-from insuretech.orders.domain.purchase import Cancellation, Change, Purchase, changed, observed, taken_up
+from insuretech.orders.domain.outcomes import Minted, Timing, after, payment_seen
+from insuretech.orders.domain.purchase import Cancellation, Change, Purchase, changed, taken_up
 from insuretech.orders.domain.steps import Step, next_step, scheduled
 from insuretech.orders.testing.outside import OneInsurer, ScriptedInsurer, ScriptedProvider
 
@@ -214,8 +214,7 @@ class Purchases(RuleBasedStateMachine):
         except Exception:  # noqa: BLE001 - any failure leaves the payment opening
             return
         if not killed:
-            attached, events = observed(payment, seen)
-            self.keep(Change(purchase=changed(self.stored, payment=attached), events=events))
+            self.keep(payment_seen(self.stored, seen, self.clock.now()))
 
     @precondition(lambda self: self.stored.payment is not None)
     @rule(really=st.sampled_from([True, False, False, False]))

@@ -11,7 +11,7 @@ from insuretech.contracts.insurers import PriceConfirmed
 from insuretech.contracts.money import Money
 from insuretech.contracts.payments import ProviderPayment
 from insuretech.kit.ids import new_id
-from insuretech.orders.domain import buying
+from insuretech.orders.domain import buying, problems
 from insuretech.orders.domain.books import BookEntry, disagreements
 from insuretech.orders.domain.explanations import explanation
 from insuretech.orders.domain.lifecycle import (
@@ -26,7 +26,7 @@ from insuretech.orders.domain.lifecycle import (
     PolicyStatus,
     Reason,
 )
-from insuretech.orders.domain.outcomes import Minted, Timing, Unanswered, after
+from insuretech.orders.domain.outcomes import Minted, Timing, Unanswered, after, payment_seen
 from insuretech.orders.domain.purchase import Change, Payment, Purchase, changed, observed
 from insuretech.orders.domain.steps import Step, backoff, recheck, scheduled
 
@@ -139,6 +139,21 @@ def test_a_payment_that_was_refunded_in_parts_adds_up() -> None:
     (told,) = events
     assert getattr(told, "amount", None) == Money(Decimal("8597.21"))
     assert observed(payment, changed(held, refunded=PREMIUM)) == (payment, ())
+
+
+@pytest.mark.parametrize("status", [PaymentStatus.HELD, PaymentStatus.CAPTURED])
+def test_nothing_is_paid_beside_money_that_has_come_in(status: PaymentStatus) -> None:
+    """A buyer who presses again while the order has not been told of the money would pay twice."""
+    purchase = changed(at(OrderStatus.AWAITING_PAYMENT), payment=paying(status))
+    with pytest.raises(problems.NothingToPay):
+        buying.open_payment(purchase, new_id(), "card", "https://example.org/", NOW)
+
+
+def test_a_payment_found_paid_when_it_is_opened_again_is_the_orders_at_once() -> None:
+    """The first request was cut off and paid all the same: the order would wait for money it has."""
+    opening = buying.open_payment(at(OrderStatus.AWAITING_PAYMENT), new_id(), "card", "https://example.org/", NOW)
+    held = ProviderPayment(id="p1", status="held", amount=PREMIUM, captured=Money.zero(), refunded=Money.zero())
+    assert payment_seen(opening, held, NOW).purchase.order.status is OrderStatus.PAID_OR_HELD
 
 
 # ---------------------------------------------------------------- timers

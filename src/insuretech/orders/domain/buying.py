@@ -77,13 +77,16 @@ def agree_to_price(purchase: Purchase, premium: Money, now: datetime) -> Change:
 def open_payment(
     purchase: Purchase, payment_id: UUID, method: PaymentMethod, return_url: str, now: datetime
 ) -> Purchase:
-    """The purchase with a payment to make: the one already open, or a new one under ``payment_id``."""
+    """The purchase with a payment to make: the one already open, or a new one under ``payment_id``.
+
+    Never a second one beside money that has come in, also where the order has not been told of it yet.
+    """
     order = purchase.order
     if order.status in {OrderStatus.CREATED, OrderStatus.CONFIRMING_PRICE}:
         raise problems.PriceNotConfirmed
     if order.status is OrderStatus.PRICE_CHANGED:
         raise problems.PriceConsentNeeded
-    if order.status is not OrderStatus.AWAITING_PAYMENT:
+    if order.status is not OrderStatus.AWAITING_PAYMENT or purchase.backed:
         raise problems.NothingToPay(order.status)
     if order.pay_until is not None and now >= order.pay_until:
         raise problems.OfferExpired
