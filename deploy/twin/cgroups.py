@@ -14,6 +14,9 @@ from deploy.commands import TwinFailed
 
 _ROOT = Path("/sys/fs/cgroup")
 _V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+USUAL_WEIGHT = 1024
+"""The part of the processor's time that a group of the same level has where nothing was said; parts are relative."""
+_ALL_MACHINES = 8 * USUAL_WEIGHT  # beside what else runs on the machine that carries them
 
 
 class Group:
@@ -27,12 +30,14 @@ class Group:
         """Its folder in every hierarchy."""
         return tuple(top / self.prefix / self.name for top in hierarchies(self.root))
 
-    def make(self, memory: int) -> None:
-        """Make them, with a limit in MiB."""
+    def make(self, memory: int, weight: int = USUAL_WEIGHT) -> None:
+        """Make them, with a limit in MiB, and a part of the processor's time where that is short."""
         for top in hierarchies(self.root):
             for folder in (top / self.prefix, top / self.prefix / self.name):
                 folder.mkdir(exist_ok=True)
                 _inherit(top, folder)
+            _weigh(top / self.prefix, _ALL_MACHINES)
+            _weigh(top / self.prefix / self.name, weight)
         limit = str(memory * 1024 * 1024)
         if self._memory.name == "memory.max":
             self._memory.write_text(limit, encoding="ascii")
@@ -133,6 +138,14 @@ def _inherit(top: Path, folder: Path) -> None:
     ):
         with suppress(OSError):
             (folder.parent / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+
+
+def _weigh(folder: Path, weight: int) -> None:
+    """The part of the processor's time, in the words of either form; nothing in hierarchies that do not know it."""
+    if (folder / "cpu.shares").exists():
+        (folder / "cpu.shares").write_text(str(weight), encoding="ascii")
+    elif (folder / "cpu.weight").exists():
+        (folder / "cpu.weight").write_text(str(min(10_000, weight * 100 // USUAL_WEIGHT)), encoding="ascii")
 
 
 def _remove_below(folder: Path) -> None:

@@ -21,7 +21,8 @@ _RESOLVING = 600.0  # seconds; two when the machine has nothing else to do
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine. ``memory`` is its limit in MiB; ``groups`` are its functions and its site.
+    """One machine. ``memory`` is its limit in MiB, ``weight`` its part of the processor's time where that is short
+    (1024 is usual); ``groups`` are its functions and its site.
 
     ``folders`` lie outside its overlay; ``shared`` are pairs of a folder here and where the machine finds it, read
     only; ``sysctls`` are settings of the kernel that it wants, which all machines share.
@@ -31,6 +32,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     address: str
     memory: int
+    weight: int
     groups: tuple[str, ...]
     folders: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()

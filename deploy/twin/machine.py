@@ -131,7 +131,7 @@ class Running:
         # What a real loss of power would have taken away. Left control groups also cost a kubelet seconds each.
         self.group.remove()
         self._mount()
-        self.group.make(self.machine.memory)
+        self.group.make(self.machine.memory, self.machine.weight)
         starter = (
             'for procs in "$@"; do [ "$procs" = -- ] && break; echo 0 > "$procs" || exit 1; shift; done; '
             'shift; exec "$@"'

@@ -75,7 +75,10 @@ def test_everything_is_of_a_form_that_kubernetes_takes(render: Render, values: d
         ({"publicUrl": "insuretech.example"}, "publicUrl"),
         ({"tags": {"app": ""}}, "python -m deploy.images"),
         ({"kafka": {"enabled": False}}, "kafka.bootstrap"),
-        ({"settings": {"LOG_LEVEL": "DEBUG"}}, "settings"),
+        ({"settings": {"LOG_LEVEL": "DEBUG"}}, "LOG_LEVEL"),
+        ({"processes": {"market": {"services": ["quote"]}}}, "quote"),
+        ({"processes": {"market": {"services": ["quotes", "sandbox"]}}}, "sandbox has to be alone"),
+        ({"processes": {"a": {"services": ["quotes"]}, "b": {"services": ["quotes"]}}}, "quotes is in a already"),
         ({"database": {"proxies": []}}, "proxies"),
     ],
 )
@@ -130,7 +133,11 @@ def test_a_file_that_a_process_is_told_of_is_mounted(chart: Rendered) -> None:
         volumes = {one["name"]: one for one in pod["spec"].get("volumes", ())}
         for container in pod["spec"]["containers"]:
             mounts = {one["mountPath"]: one["name"] for one in container.get("volumeMounts", ())}
-            files = [one["value"] for one in container.get("env", ()) if one["name"].endswith("_FILE")]
+            env = {one["name"]: one.get("value", "") for one in container.get("env", ())}
+            files = [value for name, value in env.items() if name.endswith("_FILE")]
+            if "INSURETECH_DATABASE_URLS" in env:
+                served = [one for one in container["args"][1:] if one != "storefront"]
+                files += [f"{env['INSURETECH_DATABASE_URLS']}/{one}" for one in served]
             for file in files:
                 folder, _, key = file.rpartition("/")
                 secret = volumes[mounts[folder]]["secret"]
@@ -150,13 +157,32 @@ def test_a_service_knows_the_secrets_it_needs_and_no_others(chart: Rendered) -> 
         assert ("database" in volumes) == (service != "storefront"), service
 
 
+def test_services_that_share_a_process_are_found_under_their_own_names(render: Render) -> None:
+    """A site of two machines could not carry seven processes, and calls would find nobody."""
+    names = [name for name in BUILDERS if name != "sandbox"]
+    shared = render({"processes": {"market": {"services": names}}})
+
+    assert {one["metadata"]["labels"]["app.kubernetes.io/component"] for one in shared.of("Deployment")} >= {
+        "market",
+        "sandbox",
+    }
+    spec = shared.get("Deployment", "market")["spec"]["template"]["spec"]
+    assert spec["containers"][0]["args"] == ["service", *names]
+    keys = {key["key"] for one in spec["volumes"] if one["name"] == "database" for key in one["secret"]["items"]}
+    assert keys == set(names) - {"storefront"}
+    for name in names:
+        assert chosen_by(shared.get("Service", name)["spec"]["selector"], shared) == {"insuretech-market"}
+    test_what_is_chosen_by_labels_is_there(shared)
+    test_a_file_that_a_process_is_told_of_is_mounted(shared)
+
+
 def test_who_reads_the_database_checks_its_certificate_where_that_is_wanted(render: Render) -> None:
     """Somebody in between could be the database."""
     checked = render({"database": {**VALUES["database"], "checked": True}})
 
     for name, container in checked.containers():
         env = {one["name"]: one.get("value") for one in container.get("env", ())}
-        if "DATABASE_URL_FILE" in env:
+        if {"DATABASE_URL_FILE", "INSURETECH_DATABASE_URLS"} & env.keys():
             assert env["PGSSLROOTCERT"] == "/run/secrets/insuretech/database/ca.crt", name
 
 

@@ -34,7 +34,7 @@ EXCHANGING = ("catalogue", "quotes", "orders", "documents")
 
 @dataclass
 class Replica:
-    """One process of a service; it keeps its port over restarts."""
+    """One process of a service, or of some (``catalogue orders``); it keeps its port over restarts."""
 
     service: str
     number: int
@@ -50,14 +50,14 @@ class Replica:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(COMMAND), "service", self.service],
+                [str(COMMAND), "service", *self.service.split()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={
                     **self.environment,
                     "PORT": str(self.port),
-                    "INSURETECH_INSTANCE": f"{self.service}-{self.number}",
+                    "INSURETECH_INSTANCE": f"{self.service.replace(' ', '-')}-{self.number}",
                 },
                 start_new_session=True,
             )
@@ -141,7 +141,7 @@ def town(admin: URL, folder: Path, count: Mapping[str, int], **settings: str) ->
         for service, wanted in count.items()
     }
     every = [replica for some in replicas.values() for replica in some]
-    servers = [Server(replica.service, replica.address) for replica in every]
+    servers = [Server(service, replica.address) for replica in every for service in replica.service.split()]
     with ExitStack() as stack:
         balancer = stack.enter_context(Balancer(port, servers))
         stack.enter_context(_carrying_events(admin, folder, port))
@@ -191,14 +191,15 @@ async def _relay(admin: URL, folder: Path, port: int, stop: threading.Event) -> 
         pool_size=2,
     )
     keyring = Keyring.open(settings.keyring_path)
-    processes = [build(name, settings, keyring) for name in EXCHANGING if name in BUILDERS]
-    reactions = [reaction for process in processes for reaction in process.service.reactions]
+    processes = [build([name], settings, keyring) for name in EXCHANGING if name in BUILDERS]
+    services = [service for process in processes for service in process.services]
+    reactions = [reaction for service in services for reaction in service.reactions]
     relays = []
-    for process in processes:
-        database, tables = process.service.database, process.service.messaging
+    for service in services:
+        database, tables = service.database, service.messaging
         assert database is not None
         assert tables is not None
-        for hook in process.service.seed:
+        for hook in service.seed:
             await hook()
         relays.append(asyncio.create_task(LocalRelay(database, tables, reactions).run()))
     await asyncio.to_thread(stop.wait)

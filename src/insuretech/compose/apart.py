@@ -1,4 +1,7 @@
-"""One service in a process of its own, beside other replicas of it: what ``insuretech service NAME`` runs.
+"""Services in a process beside other replicas of it, mostly one each: what ``insuretech service NAME …`` runs.
+
+Several in one process still speak to each other as those of others do: where it is one of many, whatever it asks may
+be answered by another.
 
 A process starts without anything around it being there. It listens at once, says by ``/healthz/startup`` what it waits
 for, and works as soon as that has come. What is away later is for the adapters to bridge: the process stays.
@@ -15,7 +18,7 @@ from litestar import Litestar
 from sqlalchemy.exc import SQLAlchemyError
 
 from insuretech.compose.database import database_address, reason_of
-from insuretech.compose.edge import application
+from insuretech.compose.edge import application, failure_page_of
 from insuretech.compose.feeds import feeds_of
 from insuretech.compose.hosting import Announce, Stopping, host, run_until_signal, surroundings
 from insuretech.compose.hot import open_hot
@@ -33,7 +36,7 @@ from insuretech.kit.migrations import schema_problem
 from insuretech.kit.partition_keeper import PartitionKeeper
 from insuretech.kit.platform import Background, Platform, Service
 from insuretech.kit.roles import service_url
-from insuretech.kit.settings import Settings, SettingsInvalid
+from insuretech.kit.settings import Settings, SettingsInvalid, read_secret
 
 log = structlog.get_logger(__name__)
 
@@ -47,16 +50,21 @@ class NotYet(Exception):
 
 @dataclass
 class ServiceProcess:
-    """One service, wired: the ASGI application and what runs beside it."""
+    """Its services, wired: the ASGI application and what runs beside it."""
 
     app: Litestar
     platform: Platform
-    service: Service
+    services: tuple[Service, ...]
     bridges: Sequence[Background] = ()
     loops: Loops = field(default_factory=Loops)
     phase: Phase = field(default_factory=lambda: Phase("starting"))
     keepers: Sequence[PartitionKeeper] = ()
     _starting: asyncio.Task[None] | None = None
+
+    @property
+    def names(self) -> str:
+        """For logs."""
+        return ",".join(service.name for service in self.services)
 
     def work(self) -> None:
         """Begin to start: requests to us are answered from now on, if only by the probes."""
@@ -72,22 +80,25 @@ class ServiceProcess:
                 await asyncio.sleep(_PAUSE)
             else:
                 self.phase.begin()
-                log.info("service.started", service=self.service.name)
+                log.info("service.started", service=self.names)
                 return
 
     async def _start(self) -> None:
-        database = self.service.database
-        if database is not None and (problem := await schema_problem(database)) is not None:
-            raise NotYet(f"schema:{self.service.name}: {problem}")
-        for hook in self.service.on_start:
-            await hook()
-        feeds = feeds_of(self.service, self.platform)
-        self.loops.start([*self.bridges, *feeds, *self.service.background, *loops_of(self.keepers)])
+        for service in self.services:
+            database = service.database
+            if database is not None and (problem := await schema_problem(database)) is not None:
+                raise NotYet(f"schema:{service.name}: {problem}")
+        for service in self.services:
+            for hook in service.on_start:
+                await hook()
+        feeds = [feed for service in self.services for feed in feeds_of(service, self.platform)]
+        own = [loop for service in self.services for loop in service.background]
+        self.loops.start([*self.bridges, *feeds, *own, *loops_of(self.keepers)])
 
     def _tell(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, NotYet | Unusable) else f"{_part_of(error)}: {reason_of(error)}"
         if reason != self.phase.reason:
-            log.warning("service.waits", service=self.service.name, reason=reason)
+            log.warning("service.waits", service=self.names, reason=reason)
         self.phase.reason = reason
 
     def begin_stop(self) -> None:
@@ -103,8 +114,9 @@ class ServiceProcess:
         await self.loops.stop()
         await self.platform.http.aclose()
         await self.platform.hot.aclose()
-        if self.service.database is not None:
-            await self.service.database.dispose()
+        for service in self.services:
+            if service.database is not None:
+                await service.database.dispose()
 
 
 def _part_of(error: Exception) -> str:
@@ -112,8 +124,8 @@ def _part_of(error: Exception) -> str:
     return "database" if isinstance(error, away) else type(error).__name__
 
 
-def build(name: str, settings: Settings, keyring: Keyring) -> ServiceProcess:
-    """Wire one service; opens nothing yet."""
+def build(names: Sequence[str], settings: Settings, keyring: Keyring) -> ServiceProcess:
+    """Wire these services; opens nothing yet."""
     hot = open_hot(settings)
     platform = Platform(
         settings=settings,
@@ -121,24 +133,31 @@ def build(name: str, settings: Settings, keyring: Keyring) -> ServiceProcess:
         keyring=keyring,
         http=new_client(),
         live=hot.live,
-        database=lambda service: _own_database(name, service, settings),
+        database=lambda service: _own_database(names, service, settings),
         hot=hot.store,
     )
-    service = BUILDERS[name](platform)
+    services = tuple(BUILDERS[name](platform) for name in names)
     bridges = hot.background if hot.live.kinds else ()
-    process = ServiceProcess(Litestar([], logging_config=None), platform, service, bridges)
-    process.keepers = keepers([service], platform)
+    process = ServiceProcess(Litestar([], logging_config=None), platform, services, bridges)
+    process.keepers = keepers(services, platform)
     process.app = _application(process, settings)
     return process
 
 
-def _own_database(name: str, asked: str, settings: Settings) -> Database:
-    if asked != name:
-        raise PermissionError(f"{name} has no access to the data of {asked}")
+def _own_database(names: Sequence[str], asked: str, settings: Settings) -> Database:
+    if asked not in names:
+        raise PermissionError(f"{','.join(names)} has no access to the data of {asked}")
+    url = service_url(database_address(_address_for(asked, settings)), asked, settings.database_secret)
+    return Database(asked, url, settings.pool_size)
+
+
+def _address_for(name: str, settings: Settings) -> str:
+    """The address that was given to a service alone, or the one for all."""
+    if settings.database_urls is not None:
+        return read_secret("INSURETECH_DATABASE_URLS", settings.database_urls / name)
     if not settings.database_url:
         raise SettingsInvalid("DATABASE_URL is needed: a service apart has no database of its own.")
-    url = service_url(database_address(settings.database_url), name, settings.database_secret)
-    return Database(name, url, settings.pool_size)
+    return settings.database_url
 
 
 def _application(process: ServiceProcess, settings: Settings) -> Litestar:
@@ -153,27 +172,26 @@ def _application(process: ServiceProcess, settings: Settings) -> Litestar:
         return [*process.loops.down(), *process.platform.hot.silent(), *warnings_of(process.keepers)]
 
     probes = operations_routes(
-        [process.service], process.platform, phase=process.phase, without=without, patience=_PATIENCE
+        process.services, process.platform, phase=process.phase, without=without, patience=_PATIENCE
     )
-    return application(
-        [*process.service.routes, *probes], settings, [running], process.service.failure_page, described=False
-    )
+    routes = [route for service in process.services for route in service.routes]
+    return application([*routes, *probes], settings, [running], failure_page_of(process.services), described=False)
 
 
-def serve_service(name: str, settings: Settings, announce: Announce) -> None:
-    """Serve one service until SIGINT, SIGTERM or SIGHUP; must run in the main thread."""
+def serve_services(names: Sequence[str], settings: Settings, announce: Announce) -> None:
+    """Serve these services until SIGINT, SIGTERM or SIGHUP; must run in the main thread."""
     with surroundings(settings) as known:
-        run_until_signal(lambda stopping: _run(name, known, stopping, announce))
+        run_until_signal(lambda stopping: _run(names, known, stopping, announce))
 
 
-async def _run(name: str, settings: Settings, stopping: Stopping, announce: Announce) -> None:
-    process = build(name, settings, _keyring(name, settings))
+async def _run(names: Sequence[str], settings: Settings, stopping: Stopping, announce: Announce) -> None:
+    process = build(names, settings, _keyring(names, settings))
     await host(process, settings, stopping, announce, drain=settings.drain)
 
 
-def _keyring(name: str, settings: Settings) -> Keyring:
+def _keyring(names: Sequence[str], settings: Settings) -> Keyring:
     """The keys all replicas share. They are made by hand, as each replica would make others."""
-    if name not in SEALING:
+    if not SEALING & set(names):
         return Keyring.generate()
     if not settings.keyring_path.exists():
         raise KeyringInvalid(

@@ -21,8 +21,10 @@ from litestar.types import (
 )
 
 from insuretech import __version__
+from insuretech.compose.addresses import service_of
 from insuretech.kit.bodies import JsonBodies, RequestGuard, closing_unread
 from insuretech.kit.heads import answer_head
+from insuretech.kit.platform import Service
 from insuretech.kit.positions import Positions
 from insuretech.kit.settings import Settings
 from insuretech.kit.web import UNCOMPRESSED, problem_handler
@@ -80,6 +82,19 @@ class _Edge(Litestar):
             await super().__call__(asked, *closing_unread(asked, cast("Receive", receive), cast("Send", send)))
         else:
             await super().__call__(scope, receive, send)
+
+
+def failure_page_of(services: Sequence[Service]) -> FailureHandler | None:
+    """The page of the service to which an address leads, as behind a load balancer; else the storefront's, or any."""
+    pages = {service.name: service.failure_page for service in services if service.failure_page}
+    if not pages:
+        return None
+    otherwise = pages.get("storefront") or next(iter(pages.values()))
+
+    def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        return pages.get(service_of(request.url.path) or "", otherwise)(request, error)
+
+    return failed
 
 
 def _description() -> OpenAPIConfig:

@@ -5,17 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import httpx
 import structlog
-from litestar import Litestar, Request, Response
+from litestar import Litestar
 from sqlalchemy.engine import URL
 
 from insuretech.catalogue.app import Catalogue
 from insuretech.catalogue.app import build as build_catalogue
-from insuretech.compose.addresses import service_of
-from insuretech.compose.edge import FailureHandler, application
+from insuretech.compose.edge import application, failure_page_of
 from insuretech.compose.hot import open_hot
 from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
@@ -190,15 +188,4 @@ def _application(
         phase=composition.phase,
         without=lambda: warnings_of(composition.keepers),
     )
-    return application([*routes, *probes], settings, [running], _failure_page(services))
-
-
-def _failure_page(services: Sequence[Service]) -> FailureHandler:
-    """The page of the service to which an address leads, as behind a load balancer; else the storefront's."""
-    pages = {service.name: service.failure_page for service in services if service.failure_page}
-
-    def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        page = pages.get(service_of(request.url.path) or "", pages["storefront"])
-        return page(request, error)
-
-    return failed
+    return application([*routes, *probes], settings, [running], failure_page_of(services))

@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Time limits and intervals are seconds. ``database_url`` empty means the embedded PostgreSQL under ``home``.
 
+    ``database_urls``: a folder that holds each service's own address, in a file named as it; before ``database_url``.
     ``database_secret``: what the passwords of the services' database roles are made from (``kit.roles``).
 
     Only where services run apart: ``kafka`` (bootstrap servers) and ``redis`` (nodes of the cluster), ``host:port,…``;
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8000
     public_url: str = ""
     database_url: str = ""
+    database_urls: Path | None = None
     database_secret: str = ""
     pool_size: Annotated[int, msgspec.Meta(ge=2, le=100)] = 8
     insurers_file: Path | None = None
@@ -120,7 +122,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         if name in environ:
             found[field] = environ[name]
         elif field in _SECRETS and f"{name}_FILE" in environ:
-            found[field] = _read_secret(name, Path(environ[f"{name}_FILE"]))
+            found[field] = read_secret(f"{name}_FILE", Path(environ[f"{name}_FILE"]))
     try:
         return msgspec.convert(found, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -136,15 +138,16 @@ def _refuse_unknown(environ: Mapping[str, str], known: set[str]) -> None:
         raise SettingsInvalid(f"There is no setting {name}{hint}")
 
 
-def _read_secret(name: str, path: Path) -> str:
+def read_secret(name: str, path: Path) -> str:
+    """What a file holds that the setting ``name`` leads to; raises ``SettingsInvalid``."""
     try:
         secret = path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise SettingsInvalid(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
+        raise SettingsInvalid(f"{name} names {path}, which cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise SettingsInvalid(f"{name}_FILE names {path}, which is not a text file.") from error
+        raise SettingsInvalid(f"{name} names {path}, which is not a text file.") from error
     if not secret:
-        raise SettingsInvalid(f"{name}_FILE names {path}, which is empty.")
+        raise SettingsInvalid(f"{name} names {path}, which is empty.")
     return secret
 
 

@@ -34,6 +34,7 @@ _RIPE = sa.select(refunds).where(refunds.c.status == "pending", refunds.c.ready_
 _EXPIRED_PAYMENTS = _EXPIRED.order_by(payments.c.expires_at).limit(_MOST).with_for_update(skip_locked=True)
 _RIPE_REFUNDS = _RIPE.order_by(refunds.c.ready_at).limit(_MOST).with_for_update(skip_locked=True)
 _ANYTHING_RIPE = Direct(sa.select(sa.or_(_EXPIRED.exists(), _RIPE.exists()).label("ripe")))
+_BEHAVIOURS = Direct(sa.select(behaviours.c.name, behaviours.c.document))
 _NEXT_DELIVERY = Direct(
     sa.select(sa.func.min(deliveries.c.due_at).label("due_at")).where(deliveries.c.ended_at.is_(None))
 )
@@ -136,8 +137,8 @@ def _refund(row: Any) -> Refund:
 
 async def behaviour_documents(connection: Connection) -> dict[str, bytes]:
     """Behaviours that were set, as JSON by name."""
-    rows = await connection.execute(sa.select(behaviours.c.name, behaviours.c.document))
-    return {row.name: row.document for row in rows}
+    rows = await _BEHAVIOURS.all(connection, {})
+    return {row["name"]: row["document"] for row in rows}
 
 
 async def next_delivery_at(connection: Connection) -> datetime | None:

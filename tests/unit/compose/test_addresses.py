@@ -20,7 +20,7 @@ SETTINGS = Settings(
 @pytest.mark.parametrize("service", BUILDERS)
 async def test_every_route_of_a_service_is_led_to_it(service: str) -> None:
     """Otherwise a resource works in one process, and in the cluster nobody finds it."""
-    process = build(service, SETTINGS, Keyring.generate())
+    process = build([service], SETTINGS, Keyring.generate())
     paths = {re.sub(r"\{[^}]*\}", "some-name", route.path) for route in process.app.routes}
     await process.stop()
     public = sorted(path for path in paths if not path.startswith(OF_EACH_PROCESS))

@@ -29,6 +29,21 @@ def test_with_v2_there_is_one(tmp_path: Path) -> None:
     assert (tmp_path / "tw/spb-db-1/memory.max").read_text() == str(640 * 1024 * 1024)
 
 
+def test_a_machine_gets_its_part_of_the_processor_in_either_form(tmp_path: Path) -> None:
+    """Otherwise what must answer at once waits for what has time, and databases change their primary for nothing."""
+    for form, file, said in (("old", "cpu.shares", "16384"), ("new", "cpu.weight", "1600")):
+        root = tmp_path / form
+        own = root / ("cpu" if form == "old" else "") / "tw" / "spb-db-1"
+        own.mkdir(parents=True)
+        (own / file).write_text("0")
+        if form == "new":
+            (root / "cgroup.controllers").write_text("cpu memory")
+        else:
+            (root / "memory").mkdir()
+        Group("tw", "spb-db-1", root).make(640, 16384)
+        assert (own / file).read_text() == said
+
+
 def test_processes_of_groups_inside_belong_to_the_machine(tmp_path: Path) -> None:
     """Otherwise cutting the power misses some of them."""
     group = Group("tw", "spb-db-1", old(tmp_path))

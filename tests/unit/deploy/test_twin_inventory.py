@@ -9,9 +9,10 @@ import pytest
 from deploy.commands import TwinFailed
 from deploy.twin.inventory import DEPLOY, decode, known, packages
 
+SIZE = {"memory": 640, "weight": 1024}
 MACHINES: list[dict[str, Any]] = [
-    {"name": "spb-db-1", "site": "spb", "address": "10.60.1.11", "memory": 640, "groups": ["postgresql"]},
-    {"name": "msk-edge-1", "site": "msk", "address": "10.60.2.21", "memory": 512, "groups": ["edge", "etcd"]},
+    {"name": "spb-db-1", "site": "spb", "address": "10.60.1.11", **SIZE, "groups": ["postgresql"]},
+    {"name": "msk-edge-1", "site": "msk", "address": "10.60.2.21", **SIZE, "groups": ["edge", "etcd"]},
 ]
 INVENTORY: dict[str, Any] = {
     "prefix": "tw", "octet": 60, "size": "small", "layout": "witness", "release": "trixie",

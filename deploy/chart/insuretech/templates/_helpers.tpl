@@ -111,6 +111,38 @@ upgrade old pods do not count. list root "component". */}}
 {{- end }}
 {{- end }}
 
+{{/* What runs as pods of its own, by name: its services and what they need between them, as YAML. A service that no
+entry of `processes` names has a process of its own name. */}}
+{{- define "insuretech.processes" -}}
+{{- $root := . }}{{ $found := dict }}{{ $placed := dict }}
+{{- range $process, $shared := .Values.processes }}
+{{- range $name := $shared.services }}
+{{- if not (hasKey $root.Values.services $name) }}{{ fail (printf "processes.%s: there is no service %s" $process $name) }}{{ end }}
+{{- if hasKey $placed $name }}{{ fail (printf "processes.%s: %s is in %s already" $process $name (get $placed $name)) }}{{ end }}
+{{- if (index $root.Values.services $name).people }}{{ fail (printf "processes.%s: %s has to be alone" $process $name) }}{{ end }}
+{{- $_ := set $placed $name $process }}
+{{- end }}
+{{- $_ := set $found $process (merge (dict) $shared) }}
+{{- end }}
+{{- range $name, $service := .Values.services }}
+{{- if not (hasKey $placed $name) }}
+{{- $_ := set $found $name (merge (dict "services" (list $name)) (pick $service "replicas" "resources" "people")) }}
+{{- end }}
+{{- end }}
+{{- range $process, $made := $found }}
+{{- range $need := list "database" "keyring" "s3" "outside" }}
+{{- range $name := $made.services }}{{ if index $root.Values.services $name $need }}{{ $_ := set $made $need true }}{{ end }}{{ end }}
+{{- end }}
+{{- end }}
+{{- toYaml $found }}
+{{- end }}
+
+{{/* The process a service runs in: list root "service". */}}
+{{- define "insuretech.process" -}}
+{{- $name := index . 1 }}
+{{- range $process, $made := include "insuretech.processes" (index . 0) | fromYaml }}{{ if has $name $made.services }}{{ $process }}{{ end }}{{ end }}
+{{- end }}
+
 {{- define "insuretech.storage" -}}
 accessModes: [ReadWriteOnce]
 storageClassName: {{ index . 0 }}
