@@ -23,10 +23,10 @@ _SECRETS = ("secrets", "ssh")
 _SOURCES = ("site.yaml", "roles", "tasks", "group_vars", "chart", "images", "parts")
 
 
-def key(inventory: Inventory, machines: Sequence[Machine], roles: Sequence[str], ground: Path) -> str:
-    """The name of the snapshot of these machines with these roles."""
+def key(inventory: Inventory, machines: Sequence[Machine], roles: Sequence[str], ground: Path, given: str) -> str:
+    """The name of the snapshot of these machines with these roles; ``given`` names the images they were handed."""
     digest = hashlib.sha256()
-    digest.update(msgspec.json.encode((ground.name, inventory, [machine.name for machine in machines], roles)))
+    digest.update(msgspec.json.encode((ground.name, inventory, [machine.name for machine in machines], roles, given)))
     for source in (SOURCE, *(DEPLOY / name for name in _SOURCES)):
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
             if path.is_file() and "__pycache__" not in path.parts:

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from cluster.fetching import Reporter
 from deploy.commands import TwinFailed, run
 from deploy.images.debian import mirrors
-from deploy.twin import base, host, network, snapshots
+from deploy.twin import base, goods, host, network, snapshots
 from deploy.twin.inventory import Inventory, Machine, known, packages, resolve
 from deploy.twin.machine import Running
 from deploy.twin.playbook import play, wanted
@@ -71,11 +71,12 @@ def up(home: Path, size: str, layout: str, only: Sequence[str], reporter: Report
         network.check(inventory, home)
         new = tuple(one for one in machines if not twin.running(one).runs)
         host.check_room(new, home)
+        given = "" if machines_only else goods.ensure(machines, reporter)
         _keys(home, inventory)
         with base_held(reporter):
             mirror = inventory.mirror or mirrors()["archive"].rstrip("/")
             ground = base.ensure(inventory.release, mirror, packages(), reporter)
-            stamp = snapshots.key(inventory, machines, roles, ground)
+            stamp = snapshots.key(inventory, machines, roles, ground, given)
             fresh = not any(twin.running(one).folder.exists() for one in machines)
             if fresh and not machines_only:
                 snapshots.take_secrets(stamp, home)

@@ -1,0 +1,28 @@
+"""What the nodes of the cluster are given: the programs of Kubernetes, and an image of everything that runs in it."""
+
+import hashlib
+from collections.abc import Iterable
+
+from cluster import parts as servers
+from cluster.fetching import Reporter
+from deploy.images.catalogue import ARCHIVES
+from deploy.images.making import make
+from deploy.parts import building
+from deploy.twin.inventory import Machine
+
+_PROGRAMS = ("kubernetes", "helm", "coredns", "pause", "traefik")
+_NODES = {"control_plane", "worker"}
+
+
+def ensure(machines: Iterable[Machine], reporter: Reporter) -> str:
+    """Make what is missing, which the first time is most of an hour on two cores; may be interrupted and goes on.
+
+    Gives a name that follows from what was made; an empty one where none of the machines is a node.
+    """
+    if not any(_NODES & set(machine.groups) for machine in machines):
+        return ""
+    building.build(reporter, _PROGRAMS)
+    servers.install(reporter)
+    made = make(reporter, list(ARCHIVES))
+    references = sorted(image.reference for archive in made.values() for image in archive.images)
+    return hashlib.sha256("\n".join(references).encode()).hexdigest()
