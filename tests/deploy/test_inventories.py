@@ -27,6 +27,8 @@ OF_THE_TWIN_ALONE = frozenset(
             "machine_folders",
             "machine_shared",
             "machine_sysctls",
+    "machine_weight",
+    "machine_weights",
             "debian_release",
             "debian_mirror",
             "people",

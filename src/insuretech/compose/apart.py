@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 import asyncpg
 import structlog
@@ -40,7 +41,7 @@ from insuretech.kit.settings import Settings, SettingsInvalid, read_secret
 
 log = structlog.get_logger(__name__)
 
-_PAUSE = 0.5  # seconds between attempts to start
+_PAUSES = (0.5, 1.0, 2.0)  # seconds between attempts to start, the last one for all further ones
 _PATIENCE = 5.0  # seconds without an answer after which a database counts as away
 
 
@@ -72,12 +73,12 @@ class ServiceProcess:
 
     async def _until_started(self) -> None:
         """Try until everything is there; each hook is safe to repeat."""
-        while True:
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
             try:
                 await self._start()
             except Exception as error:  # noqa: BLE001 - whatever is missing, it may come
                 self._tell(error)
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(pause)
             else:
                 self.phase.begin()
                 log.info("service.started", service=self.names)
