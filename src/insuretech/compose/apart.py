@@ -19,7 +19,7 @@ from litestar import Litestar
 from sqlalchemy.exc import SQLAlchemyError
 
 from insuretech.compose.database import database_address, reason_of
-from insuretech.compose.edge import application, failure_page_of
+from insuretech.compose.edge import application, failure_page_of, unwired
 from insuretech.compose.feeds import feeds_of
 from insuretech.compose.hosting import Announce, Stopping, host, run_until_signal, surroundings
 from insuretech.compose.hot import open_hot
@@ -139,7 +139,7 @@ def build(names: Sequence[str], settings: Settings, keyring: Keyring) -> Service
     )
     services = tuple(BUILDERS[name](platform) for name in names)
     bridges = hot.background if hot.live.kinds else ()
-    process = ServiceProcess(Litestar([], logging_config=None), platform, services, bridges)
+    process = ServiceProcess(unwired(), platform, services, bridges)
     process.keepers = keepers(services, platform)
     process.app = _application(process, settings)
     return process

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from insuretech.catalogue.app import Catalogue
 from insuretech.catalogue.app import build as build_catalogue
-from insuretech.compose.edge import application, failure_page_of
+from insuretech.compose.edge import application, failure_page_of, unwired
 from insuretech.compose.hot import open_hot
 from insuretech.compose.lifecycle import Phase
 from insuretech.compose.loops import Loops
@@ -146,7 +146,7 @@ def build(settings: Settings, admin: URL, keyring: Keyring) -> Composition:
     )
     transport = _LateTransport()
     catalogue, settlement, services = _wire(platform, transport)
-    composition = Composition(Litestar([], logging_config=None), platform, services, (), catalogue, settlement)
+    composition = Composition(unwired(), platform, services, (), catalogue, settlement)
     composition.bridges = hot.background
     composition.app = _application(settings, platform, services, composition)
     composition.databases = tuple(databases.values())

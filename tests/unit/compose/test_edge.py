@@ -1,6 +1,8 @@
-"""HEAD requests and what is logged of requests that fail."""
+"""HEAD requests, what is logged of requests that fail, and what a process holds in memory for nothing."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import httpx
@@ -101,3 +103,19 @@ async def test_logs_name_the_route_and_not_what_stands_in_the_address(app: Lites
     assert (away.status_code, failed.status_code) == (503, 500)
     assert [entry["route"] for entry in logged] == ["GET /found/{token}", "GET /broken/{token}"]
     assert "a-secret-of-a-buyer" not in str(logged)
+
+
+def test_a_process_that_serves_holds_no_library_that_nothing_in_it_uses() -> None:
+    """Otherwise each of a hundred processes keeps a dozen megabytes that an update of a library brought along."""
+    program = """
+import sys
+from sqlalchemy.engine import make_url
+import insuretech.cli.app
+from insuretech.compose.single import build
+from insuretech.kit.keyring import Keyring
+from insuretech.kit.settings import Settings
+build(Settings(), make_url("postgresql+asyncpg://nobody@nowhere/none"), Keyring.generate())
+print(*sorted({"pydantic", "openpyxl", "typst", "confluent_kafka", "redis"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
