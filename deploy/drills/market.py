@@ -24,10 +24,11 @@ from deploy.drills.judge import READ_GOAL, WRITE_GOAL
 from deploy.drills.sale.books import all_reactions, read_books, still_moving
 from deploy.drills.sale.judge import Verdict, Violation, Window, judge
 from deploy.twin import network, person
-from deploy.twin.inside import Workload, look
+from deploy.twin.inside import look
+from deploy.twin.readiness import ill
 from tests.system.sandbox import BEST, BEST_PROVIDER
 
-_WHOLE = 600.0
+_WHOLE = 900.0
 _QUIET = 240.0
 _ANSWER = 60.0
 """Seconds until all pods are ready again; until nothing moves any more; for one answer."""
@@ -61,17 +62,10 @@ class Market(Drill):
         """Databases, sites, nodes and every pod."""
         self.databases.wait_whole()
         until = time.monotonic() + _WHOLE
-        while ill := self._ill():
+        while missing := ill(look(self.twin)):
             if time.monotonic() > until:
-                raise TwinFailed(f"Not whole after {_WHOLE:.0f} s: {', '.join(ill)}.")
+                raise TwinFailed(f"Not whole after {_WHOLE:.0f} s: {', '.join(missing)}.")
             time.sleep(2)
-
-    def _ill(self) -> list[str]:
-        found = look(self.twin)
-        sites = [f"site {site}" for site, well in found.sites.items() if not well]
-        nodes = [f"node {one.name}" for one in found.nodes if not one.ready]
-        pods = [f"{_lacking(one)} of {one.name}" for one in found.workloads if _lacking(one)]
-        return [*sites, *nodes, *pods] if found.workloads else ["no pods are known"]
 
     def prepare(self) -> None:
         """Insurers and the provider at their best: the faults are ours."""
@@ -155,10 +149,6 @@ class Market(Drill):
             event_hooks={"request": [named]},
         ) as client:
             yield client
-
-
-def _lacking(one: Workload) -> int:
-    return one.pods - sum(one.ready.values())
 
 
 def _late(windows: Sequence[Window], automatic: Mapping[str, bool]) -> Iterator[Violation]:

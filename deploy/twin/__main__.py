@@ -14,6 +14,7 @@ from deploy.commands import TwinFailed
 from deploy.twin import network, person, status, whole
 from deploy.twin.inventory import Inventory
 from deploy.twin.playbook import RESTORE, ROLLING, SITE, play, wanted
+from deploy.twin.readiness import until_ready
 from deploy.twin.whole import HOME, Twin
 from insuretech.cli.output import AsJson, print_json
 from insuretech.cli.running import run_commands
@@ -47,8 +48,15 @@ def up(
     """Make the machines and the network, and let the playbook build both data centres in them. Safe to repeat."""
     console = _console()
     home = folder.absolute()
-    twin = whole.up(home, size, layout, _listed(only), Reporter(console), machines_only=machines_only)
+    reporter = Reporter(console)
+    twin = whole.up(home, size, layout, _listed(only), reporter, machines_only=machines_only)
+    if not only and not machines_only:
+        until_ready(twin, reporter)
     console.print(status.screen(status.state(twin)))
+    if not only and not machines_only:
+        console.print(
+            f"Ready: {person.ADDRESS} for people of the twin; `make twin-open` lets a browser in.", style="bold"
+        )
 
 
 @app.command()
