@@ -107,7 +107,6 @@ class KafkaConsumers:
             isolation_level="read_committed",
             queued_min_messages=2000,
             queued_max_messages_kbytes=8192,
-            fetch_wait_max_ms=1000,  # records come at once all the same; asking for none costs idle brokers most
             fetch_error_backoff_ms=100,
             topic_metadata_refresh_interval_ms=30_000,
         )
