@@ -25,7 +25,7 @@ from deploy.drills.sale.books import all_reactions, read_books, still_moving
 from deploy.drills.sale.judge import Verdict, Violation, Window, judge
 from deploy.twin import network, person
 from deploy.twin.inside import look
-from deploy.twin.readiness import ill
+from deploy.twin.readiness import wait_well
 from tests.system.sandbox import BEST, BEST_PROVIDER
 
 _WHOLE = 900.0
@@ -61,11 +61,7 @@ class Market(Drill):
     def wait_whole(self) -> None:
         """Databases, sites, nodes and every pod."""
         self.databases.wait_whole()
-        until = time.monotonic() + _WHOLE
-        while missing := ill(look(self.twin)):
-            if time.monotonic() > until:
-                raise TwinFailed(f"Not whole after {_WHOLE:.0f} s: {', '.join(missing)}.")
-            time.sleep(2)
+        wait_well(self.twin, _WHOLE)
 
     def prepare(self) -> None:
         """Insurers and the provider at their best: the faults are ours."""

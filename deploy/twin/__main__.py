@@ -50,10 +50,11 @@ def up(
     home = folder.absolute()
     reporter = Reporter(console)
     twin = whole.up(home, size, layout, _listed(only), reporter, machines_only=machines_only)
-    if not only and not machines_only:
+    whole_twin = not only and not machines_only
+    if whole_twin:
         until_ready(twin, reporter)
     console.print(status.screen(status.state(twin)))
-    if not only and not machines_only:
+    if whole_twin:
         console.print(
             f"Ready: {person.ADDRESS} for people of the twin; `make twin-open` lets a browser in.", style="bold"
         )

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from deploy.commands import TwinFailed, run
+from deploy.twin.cgroups import USUAL_WEIGHT
 
 DEPLOY = Path(__file__).resolve().parents[1]
 SOURCE = DEPLOY / "inventory" / "twin"
@@ -32,7 +33,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     address: str
     memory: int
-    weight: int
+    weight: int = USUAL_WEIGHT
     groups: tuple[str, ...]
     folders: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()

@@ -21,16 +21,21 @@ def ill(found: Inside) -> list[str]:
 
 
 def until_ready(twin: Twin, reporter: Reporter) -> None:
-    """Return when databases, sites, nodes and every pod are well; says what is not after twenty minutes."""
-    until = time.monotonic() + _LIMIT
+    """Return when all of it is well; says what is not after twenty minutes."""
     with reporter.step("Waiting until everything is ready"):
-        while missing := ill(look(twin)):
-            if time.monotonic() > until:
-                raise TwinFailed(
-                    f"Not ready after {_LIMIT / 60:.0f} minutes: {', '.join(missing)}. "
-                    "The machines go on; `make twin-status` shows how they are."
-                )
-            time.sleep(_PAUSE)
+        wait_well(twin, _LIMIT)
+
+
+def wait_well(twin: Twin, limit: float) -> None:
+    """Return when databases, sites, nodes and every pod are well; raises ``TwinFailed`` after so many seconds."""
+    until = time.monotonic() + limit
+    while missing := ill(look(twin)):
+        if time.monotonic() > until:
+            raise TwinFailed(
+                f"Not ready after {limit / 60:.0f} minutes: {', '.join(missing)}. "
+                "The machines go on; `make twin-status` shows how they are."
+            )
+        time.sleep(_PAUSE)
 
 
 def _lacking(one: Workload) -> int:
