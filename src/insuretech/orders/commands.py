@@ -109,8 +109,6 @@ async def place_order(
     A key that was used before gives its first answer, whatever stands against the request by now; that is looked for
     first, as whoever had to repeat a request has repeated it when there was much to do.
     """
-    if before := await _first_answer(desk, request):
-        return before
     wish = _Wish(offer_id, customer, tuple(consents), language)
     try:
         try:
@@ -119,19 +117,19 @@ async def place_order(
             await _hear_of_offer(desk, request.actor, offer_id)
             answer = await _place(desk, request, wish)
     except Problem:
-        if before := await _first_answer(desk, request):
-            return before
+        async with desk.statements() as store:
+            if before := await _first_answer(store, request):
+                return before
         raise
     desk.wake()
     return answer
 
 
-async def _first_answer(desk: Desk, request: Request) -> StoredAnswer | None:
+async def _first_answer(store: Store, request: Request) -> StoredAnswer | None:
     """What this key was answered with when an order was placed under it."""
-    async with desk.statements() as store:
-        before = await store.answer(request.scope, request.body)
-        if before is not None:
-            await own_purchase(store, msgspec.json.decode(before.body, type=_Placed).id, request.actor)
+    before = await store.answer(request.scope, request.body)
+    if before is not None:
+        await own_purchase(store, msgspec.json.decode(before.body, type=_Placed).id, request.actor)
     return before
 
 
@@ -154,9 +152,11 @@ class _OfferNotHeardOf(NotFound):
 
 
 async def _place(desk: Desk, request: Request, wish: _Wish) -> StoredAnswer:
-    """Two statements: what is wished for, and all of the order."""
+    """Three statements: whether this was asked before, what is wished for, and all of the order."""
     now, order_id = desk.clock.now(), new_id()
     async with desk.statements() as store:
+        if before := await _first_answer(store, request):
+            return before
         found = await store.orderable(wish.offer_id)
         if found is None:
             raise _OfferNotHeardOf
