@@ -57,12 +57,9 @@ class Drill(ABC):
 
     def run(self, faults: Sequence[Fault]) -> Outcome:
         """All of it; the twin is whole before and after each fault."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for path in (*self.histories, self.marks, self.sights):
-            path.unlink(missing_ok=True)
         with self.reporter.step("Waiting until all is whole"):
             self.wait_whole()
-        self.prepare()
+        self.begin()
         began = time.time()
         with self.marks.open("a", encoding="utf-8") as file:
             marks = History(file)
@@ -77,6 +74,13 @@ class Drill(ABC):
         with self.reporter.step("Judging"):
             self.wait_whole()
             return self.judged(began, {name: fault.automatic for name, fault in catalogue().items()})
+
+    def begin(self) -> None:
+        """Forget what an earlier drill has left, and have ready what the crowd finds."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in (*self.histories, self.marks, self.sights):
+            path.unlink(missing_ok=True)
+        self.prepare()
 
     def _go_through(self, fault: Fault, marks: History) -> None:
         scene = Scene(self.twin, self.databases)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import run
-from deploy.drills import restoring
+from deploy.drills import losing, restoring
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.inside import kubectl
@@ -96,6 +96,13 @@ def _of_the_cluster() -> tuple[Fault, ...]:
         Fault("kill-dns", "the name server of spb is killed again and again", _kill_dns, _nothing, lasts=0),
         Fault("kill-broker", "a Kafka broker is killed", _kill_all("kafka.Kafka", "spb"), _nothing, lasts=20),
         Fault("kill-redis", "every node of Redis is killed", _kill_all("valkey-server"), _nothing, lasts=20),
+        Fault(
+            "lose-kafka",
+            "every broker loses its disks; topics are made anew and PostgreSQL's events sent again",
+            lambda scene: losing.lose_kafka(scene.twin),
+            lambda scene, _: losing.bring_back(scene.twin),
+            lasts=20,
+        ),
         Fault(
             "roll-services",
             "every service restarts, pod by pod, as for a new version",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,15 +17,17 @@ import httpx
 import msgspec
 from rich.table import Table
 
+from deploy import operator
 from deploy.commands import TwinFailed
 from deploy.drills import report
+from deploy.drills.database_drill import DatabaseDrill
 from deploy.drills.drill import ROOT, Drill, Outcome, sightings
 from deploy.drills.history import read
 from deploy.drills.judge import READ_GOAL, WRITE_GOAL
 from deploy.drills.sale.books import all_reactions, read_books, still_moving
 from deploy.drills.sale.judge import Verdict, Violation, Window, judge
 from deploy.twin import network, person
-from deploy.twin.inside import look
+from deploy.twin.inside import kubectl, look
 from deploy.twin.readiness import wait_well
 from tests.system.sandbox import BEST, BEST_PROVIDER
 
@@ -34,6 +37,8 @@ _ANSWER = 60.0
 """Seconds until all pods are ready again; until nothing moves any more; for one answer."""
 _PAYABLE = 90
 """Seconds for which the provider lets a payment be paid."""
+_AGREED = 10.0
+"""Seconds in which projections must equal their source once all is well."""
 _COLUMNS = (
     "fault",
     "no write for",
@@ -49,7 +54,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Market(Drill):
-    """``searches`` and ``purchases`` arrive a second in each region, whatever becomes of those before them."""
+    """``searches`` and ``purchases`` arrive a second in each region, whatever becomes of those before them.
+
+    Beside them two clients of the databases write and two read, as a probe for two primaries at once: what people do
+    does not tell which database took it.
+    """
 
     searches: float = 0.6
     purchases: float = 0.2
@@ -57,6 +66,10 @@ class Market(Drill):
     @property
     def histories(self) -> tuple[Path, ...]:
         return tuple(self.folder / f"history-{region}.jsonl" for region in person.NEAR)
+
+    @property
+    def probe(self) -> DatabaseDrill:
+        return DatabaseDrill(self.twin, self.folder / "databases", self.reporter, writers=2, readers=2)
 
     def wait_whole(self) -> None:
         """Databases, sites, nodes and every pod."""
@@ -70,12 +83,14 @@ class Market(Drill):
                 http.put(f"/sandbox/api/insurers/{one['code']}", json=BEST).raise_for_status()
             mood = {**BEST_PROVIDER, "confirmation_s": _PAYABLE}
             http.put("/sandbox/api/payments", json=mood).raise_for_status()
+        self.probe.begin()
 
     @contextmanager
     def crowd(self) -> Iterator[None]:
         with ExitStack() as stack:
             pairs = zip(person.NEAR, self.histories, strict=True)
             loads = [stack.enter_context(self._load(region, path)) for region, path in pairs]
+            stack.enter_context(self.probe.crowd())
             yield
             if any(load.poll() is not None for load in loads):
                 raise TwinFailed(f"The people ended by themselves; see {self.folder}/load-*.log.")
@@ -106,10 +121,22 @@ class Market(Drill):
         books = asyncio.run(read_books(self.rows, sandbox, self.folder, began))
         calls, marks = read(*self.histories, self.marks)
         verdict = judge(calls, marks, books)
-        verdict = msgspec.structs.replace(verdict, violations=(*verdict.violations, *_late(verdict.windows, automatic)))
+        late, differing = _late(verdict.windows, automatic), self._differing()
+        verdict = msgspec.structs.replace(verdict, violations=(*verdict.violations, *late, *differing))
         picture = report.picture(calls, marks, sightings(self.sights), verdict.windows)
         _write(self.folder, verdict, picture)
-        return Outcome(_table(verdict), tuple(f"{one.charge}: {one.text}" for one in verdict.violations))
+        for path in (self.marks, self.sights):
+            shutil.copy(path, self.probe.folder)
+        probed = self.probe.judged(began, automatic)
+        said = tuple(f"{one.charge}: {one.text}" for one in verdict.violations)
+        return Outcome(_table(verdict), (*said, *(f"databases: {text}" for text in probed.violations)))
+
+    def _differing(self) -> Iterator[Violation]:
+        """Projections that do not equal their source, as a command inside the cluster finds them."""
+        words = ("projections", "check", "--patience", str(_AGREED))
+        done = operator.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), words)
+        if done.code:
+            yield Violation(charge="differs", text=f"projections do not equal their source: {done.said.strip()}")
 
     def _wait_quiet(self, began: float) -> None:
         """Until nothing moves any more; what still moves then is left to the judge."""

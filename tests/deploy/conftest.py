@@ -49,6 +49,8 @@ class Rendered:
         """Name of what makes pods, and the pods' template."""
         for one in self.of("Deployment", "StatefulSet", "Job"):
             yield one["metadata"]["name"], one["spec"]["template"]
+        for one in self.of("CronJob"):
+            yield one["metadata"]["name"], one["spec"]["jobTemplate"]["spec"]["template"]
 
     def containers(self) -> Iterator[tuple[str, Document]]:
         for name, template in self.pods():

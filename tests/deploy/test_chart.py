@@ -258,7 +258,7 @@ def test_what_is_chosen_by_labels_is_there(chart: Rendered) -> None:
 def test_everything_that_has_replicas_keeps_some_while_machines_are_emptied(chart: Rendered) -> None:
     """Two machines upgraded at once would take a quorum away."""
     protected = {name for one in chart.of("PodDisruptionBudget") for name in chosen_by(one["spec"]["selector"], chart)}
-    many = {name for name, _ in chart.pods()} - {one["metadata"]["name"] for one in chart.of("Job")}
+    many = {name for name, _ in chart.pods()} - {one["metadata"]["name"] for one in chart.of("Job", "CronJob")}
 
     assert many - protected == {"insuretech-keeper"}
 
@@ -429,6 +429,14 @@ def test_jobs_end(chart: Rendered) -> None:
     for job in chart.of("Job"):
         assert job["spec"]["activeDeadlineSeconds"] <= 900
         assert job["spec"]["backoffLimit"] <= 20
+
+
+def test_what_an_operator_does_waits_for_the_operator(chart: Rendered) -> None:
+    """A command with all rights that runs by itself, or once more after it failed, does what nobody asked for."""
+    (waiting,) = chart.of("CronJob")
+
+    assert waiting["spec"]["suspend"] is True
+    assert waiting["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 0
 
 
 def test_values_are_all_in_the_schema() -> None:

@@ -10,9 +10,11 @@ import msgspec
 from deploy.drills.history import Call, Mark, longest_gap, reached
 from deploy.drills.sale.books import Books, OurOrder
 
-Charge = Literal["lost", "doubled", "money", "effects", "denied", "stream", "document", "unfinished", "broken", "late"]
+Charge = Literal[
+    "lost", "doubled", "money", "effects", "denied", "stream", "document", "unfinished", "broken", "late", "differs"
+]
 """``denied``: something acknowledged was later said not to exist, or to be in an earlier state; ``late``: nothing
-succeeded for longer than the goal allows."""
+succeeded for longer than the goal allows; ``differs``: a projection does not equal its source."""
 
 _FINAL = frozenset({"issued", "refunded", "voided", "expired", "cancelled"})
 _RESTING = _FINAL | {"awaiting_payment", "price_changed"}  # these wait for their buyer, who may have left

@@ -25,7 +25,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 @commands.command()
 def replay(
-    service: Annotated[str, typer.Argument(help="Whose events, say quotes.")],
+    service: Annotated[str, typer.Argument(help="Whose events, say quotes; of all when none.")] = "",
     *,
     since: Annotated[datetime | None, typer.Option(help="Only events from this UTC time on.")] = None,
     kind: Annotated[list[str] | None, typer.Option("--type", help="Only this type; may be repeated.")] = None,
@@ -33,7 +33,8 @@ def replay(
 ) -> None:
     """Hand published events over once more as soon as the marketplace runs; consumers that had them ignore them."""
     count = with_marketplace(lambda marketplace: _replay(marketplace, service, since, kind or []))
-    tell(f"{count} events of {service} go out again.", {"service": service, "events": count}, as_json=as_json)
+    whose = service or "all services"
+    tell(f"{count} events of {whose} go out again.", {"service": service or None, "events": count}, as_json=as_json)
 
 
 async def _states(marketplace: Composition) -> list[OutboxState]:
@@ -50,8 +51,11 @@ async def _replay(marketplace: Composition, name: str, since: datetime | None, k
     from insuretech.kit.outbox import publish_again
 
     publishing = {service.name: service for service in marketplace.services if service.messaging is not None}
-    service = publishing.get(name)
-    if service is None or service.database is None or service.messaging is None:
+    if name and name not in publishing:
         raise typer.BadParameter(f"no such service; there are {', '.join(publishing)}", param_hint="SERVICE")
     moment = since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
-    return await publish_again(service.database, service.messaging, since=moment, types=kinds)
+    count = 0
+    for service in publishing.values():
+        if name in {"", service.name} and service.database is not None and service.messaging is not None:
+            count += await publish_again(service.database, service.messaging, since=moment, types=kinds)
+    return count

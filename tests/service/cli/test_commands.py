@@ -119,6 +119,11 @@ def test_outbox_is_counted_and_sent_again(insuretech: Command, sql: Sql) -> None
     assert again["events"] == before["waiting"]
     assert outbox_of_catalogue(insuretech) == before
 
+    sql("update catalogue.outbox set published_at = now()")
+    everybody = insuretech("outbox", "replay", "--json").document()
+
+    assert everybody == {"service": None, "events": before["waiting"]}
+
 
 def outbox_of_catalogue(insuretech: Command) -> dict[str, Any]:
     """The catalogue's line of ``outbox status``."""

@@ -111,6 +111,19 @@ upgrade old pods do not count. list root "component". */}}
 {{- end }}
 {{- end }}
 
+{{/* The object storage, as environment; its keys lie where the volume `insuretech.s3keys` is mounted: list root. */}}
+{{- define "insuretech.storing" -}}
+- {name: INSURETECH_S3_URL, value: {{ include "insuretech.s3" . | quote }}}
+- {name: INSURETECH_S3_BUCKET, value: {{ .Values.s3.bucket }}}
+- {name: INSURETECH_S3_REGION, value: {{ .Values.s3.region }}}
+- {name: INSURETECH_S3_ACCESS_KEY_FILE, value: /run/secrets/insuretech/s3/access-key}
+- {name: INSURETECH_S3_SECRET_KEY_FILE, value: /run/secrets/insuretech/s3/secret-key}
+{{- end }}
+
+{{- define "insuretech.s3keys" -}}
+{name: s3, secret: {secretName: {{ .Values.secrets.s3 }}, defaultMode: 0440, items: [{key: access-key, path: access-key}, {key: secret-key, path: secret-key}]}}
+{{- end }}
+
 {{/* What runs as pods of its own, by name: its services and what they need between them, as YAML. A service that no
 entry of `processes` names has a process of its own name. */}}
 {{- define "insuretech.processes" -}}
