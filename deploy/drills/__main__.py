@@ -46,14 +46,13 @@ def run(
     """
     opened = Twin.opened(twin.absolute())
     known = catalogue()
-    there = {group for one in opened.machines for group in one.machine.groups}
     chosen = [name.strip() for name in names.split(",") if name.strip()] or [
-        name for name, fault in known.items() if not fault.needs or fault.needs in there
+        name for name, fault in known.items() if fault.fits(opened)
     ]
     if set(chosen) - known.keys():
         raise TwinFailed(f"No such fault: {', '.join(sorted(set(chosen) - known.keys()))}. See: {', '.join(known)}.")
     console = Console(highlight=False, width=120)
-    kind = Market if "worker" in there else DatabaseDrill
+    kind = Market if known["roll-services"].fits(opened) else DatabaseDrill
     outcome = kind(opened, folder.absolute(), Reporter(console)).run([known[name] for name in chosen])
     console.print(outcome.table)
     for violation in outcome.violations:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import run
-from deploy.drills import losing, restoring
+from deploy.drills import losing, promoting, restoring
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.inside import kubectl
@@ -34,7 +34,8 @@ class Fault:
 
     ``leader`` is the site that must lead before it begins, or nothing when it does not matter. ``strike`` does it and
     says to whom; ``mend`` undoes it; between them ``lasts`` seconds pass. ``automatic``: whether writes must come back
-    before it is mended, without a person; ``needs``: a function without whose machines there is nothing to do it to.
+    before it is mended, without a person; ``needs``: a function or place without whose machines there is nothing to do
+    it to; ``layout``: the only one in which it makes sense, if it is one.
     """
 
     name: str
@@ -45,19 +46,56 @@ class Fault:
     lasts: float = 60.0
     automatic: bool = True
     needs: str = ""
+    layout: str = ""
+
+    def fits(self, twin: Twin) -> bool:
+        """Whether a twin has what it needs."""
+        there = {group for one in twin.machines for group in one.machine.groups}
+        return self.needs in {"", *there} and self.layout in {"", twin.inventory.layout}
 
 
 def catalogue() -> Mapping[str, Fault]:
     """All faults of the data layer, by name."""
     found = (
-        Fault("power-off-spb", "all machines of spb lose their power", _power_off("spb"), _boot, leader="spb"),
+        Fault(
+            "power-off-spb",
+            "all machines of spb lose their power",
+            _power_off("spb"),
+            _boot,
+            leader="spb",
+            layout="witness",
+        ),
+        Fault(
+            "promote-msk",
+            "all machines of spb lose their power with the quorum, and a person has msk lead",
+            lambda scene: promoting.promote(scene.twin, "spb", "msk"),
+            lambda scene, names: promoting.take_back(scene.twin, "spb", names),
+            leader="spb",
+            lasts=30.0,
+            automatic=False,
+            layout="3+2",
+        ),
         Fault("power-off-msk", "all machines of msk lose their power", _power_off("msk"), _boot, leader="msk"),
-        Fault("power-off-witness", "the witness loses its power", _power_off("witness"), _boot, lasts=30.0),
+        Fault(
+            "power-off-witness",
+            "the witness loses its power",
+            _power_off("witness"),
+            _boot,
+            lasts=30.0,
+            needs="witness",
+        ),
         Fault("power-off-primary", "the primary's machine loses its power", _power_off_primary, _boot),
         Fault("kill-primary", "PostgreSQL and Patroni of the primary are killed", _kill_primary, _nothing),
         Fault("freeze-primary", "the primary's machine stops where it stands, and goes on later", _freeze, _thaw),
         Fault("cut-sites", "spb and msk do not reach each other, both reach the witness", _cut("spb", "msk"), _heal),
-        Fault("cut-off-spb", "spb reaches nobody else", _cut("spb", "msk", "witness"), _heal, leader="spb"),
+        Fault(
+            "cut-off-spb",
+            "spb reaches nobody else",
+            _cut("spb", "msk", "witness"),
+            _heal,
+            leader="spb",
+            layout="witness",
+        ),
         Fault(
             "roll-databases",
             "every PostgreSQL restarts in its turn, as for a new minor version",

@@ -66,7 +66,7 @@ def _brokers(words: tuple[str, ...]) -> Iterator[tuple[str, int]]:
 
 
 def _items(words: tuple[str, ...], kind: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(
-        run(*words, "get", kind, f"--selector={_KAFKA}", "--output=json").stdout
-    )["items"]
+    found: list[dict[str, Any]] = json.loads(run(*words, "get", kind, f"--selector={_KAFKA}", "--output=json").stdout)[
+        "items"
+    ]
     return found

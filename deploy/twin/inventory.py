@@ -15,7 +15,7 @@ from deploy.twin.cgroups import USUAL_WEIGHT
 DEPLOY = Path(__file__).resolve().parents[1]
 SOURCE = DEPLOY / "inventory" / "twin"
 _PLAYBOOK = Path(__file__).with_name("resolve.yaml")
-_EVERYWHERE = ("authority", "base", "firewall")
+_EVERYWHERE = ("authority", "base", "firewall", "gate")
 _ROLES = {"control_plane": "kubernetes", "worker": "kubernetes"}
 """Functions whose role has another name."""
 _RESOLVING = 600.0  # seconds; two when the machine has nothing else to do

@@ -10,6 +10,7 @@ from deploy.twin.inventory import DEPLOY, SOURCE, Inventory, ansible, surroundin
 SITE = DEPLOY / "site.yaml"
 ROLLING = DEPLOY / "rolling.yaml"
 RESTORE = DEPLOY / "restore.yaml"
+PROMOTE = DEPLOY / "promote.yaml"
 _TITLE = re.compile(r"^(TASK|RUNNING HANDLER) \[(.*)\]")
 _REASON = re.compile(r"^\[ERROR\]: Task failed: (?:Action failed: |Module failed: )?(.+)")
 
