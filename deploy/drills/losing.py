@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deploy import operator
+from deploy import console
 from deploy.commands import TwinFailed, run
 from deploy.twin.inside import kubectl
 from deploy.twin.whole import Twin
@@ -41,7 +41,7 @@ def bring_back(twin: Twin) -> None:
         run(*words, "scale", "statefulset", name, f"--replicas={replicas}")
     run(*words, "rollout", "status", f"--timeout={_BACK}s", "statefulset", f"--selector={_KAFKA}", limit=_BACK + 30)
     for command in (("topics", "apply"), ("outbox", "replay", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")):
-        done = operator.carry_out(words, command)
+        done = console.carry_out(words, command)
         if done.code:
             raise TwinFailed(f"insuretech {' '.join(command)} failed: {done.said.strip()}")
 

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 from rich.table import Table
 
-from deploy import operator
+from deploy import console
 from deploy.commands import TwinFailed
 from deploy.drills import report
 from deploy.drills.database_drill import DatabaseDrill
@@ -134,7 +134,7 @@ class Market(Drill):
     def _differing(self) -> Iterator[Violation]:
         """Projections that do not equal their source, as a command inside the cluster finds them."""
         words = ("projections", "check", "--patience", str(_AGREED))
-        done = operator.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), words)
+        done = console.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), words)
         if done.code:
             yield Violation(charge="differs", text=f"projections do not equal their source: {done.said.strip()}")
 
@@ -193,7 +193,7 @@ def _rows(windows: Sequence[Window]) -> list[tuple[str, ...]]:
             str(one.calls),
             str(one.unknown),
             f"{one.p99:.2f}",
-            "held" if one.write_gap <= WRITE_GOAL and one.read_gap <= READ_GOAL else "missed",
+            report.goal(one.fault, one.write_gap, one.read_gap),
         )
         for one in windows
     ]

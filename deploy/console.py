@@ -1,4 +1,4 @@
-"""``python -m deploy.operator projections check``: a command of ``insuretech`` inside a cluster, as its administrator.
+"""``python -m deploy.console projections check``: a command of ``insuretech`` inside a cluster, as its administrator.
 
 The chart has a CronJob ``insuretech-operator`` that never runs by itself; a job is made of it with other words, what it
 says is shown, and the job is taken away. ``KUBECONFIG`` says which cluster, or ``TWIN_HOME`` which twin.
