@@ -62,7 +62,7 @@ def test_machines_are_chosen_by_name_site_and_function() -> None:
 def test_who_asks_for_functions_gets_their_roles_alone() -> None:
     """Otherwise ONLY=etcd builds a Kubernetes on the witness, which has a worker's part as well."""
     inventory = decoded()
-    assert inventory.roles(["etcd"]) == ("authority", "base", "firewall", "etcd")
+    assert inventory.roles(["etcd"]) == ("authority", "base", "firewall", "gate", "etcd")
     for everything in ([], ["spb"], ["etcd", "spb-db-1"]):
         assert inventory.roles(everything) == ()
 

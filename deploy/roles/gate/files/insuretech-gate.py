@@ -31,6 +31,15 @@ def promoted(address: str, key: str, context: ssl.SSLContext) -> str | None:
     return base64.b64decode(found[0]["value"]).decode() if found else ""
 
 
+def hindrance(site: str, said: list[str | None]) -> str:
+    """Why this site must not begin by what etcd of the others says; empty when it may."""
+    heard = [one for one in said if one is not None]
+    elsewhere = next((one for one in heard if one not in {"", site}), "")
+    if elsewhere:
+        return f"{elsewhere} leads without us; promote.yaml takes us back"
+    return "" if heard else "no other site answers"
+
+
 def main() -> None:
     """Return when this machine may begin."""
     told = json.loads(SETTINGS.read_text(encoding="utf-8"))
@@ -38,11 +47,9 @@ def main() -> None:
     context.load_cert_chain(f"{told['tls']}/host.crt", f"{told['tls']}/host.key")
     before = ""
     while not Path(told["alone"]).exists():
-        said = [one for one in (promoted(address, told["key"], context) for address in told["ask"]) if one is not None]
-        elsewhere = next((site for site in said if site not in {"", told["site"]}), "")
-        if said and not elsewhere:
+        now = hindrance(told["site"], [promoted(address, told["key"], context) for address in told["ask"]])
+        if not now:
             return
-        now = f"{elsewhere} leads without us; promote.yaml takes us back" if elsewhere else "no other site answers"
         if now != before:
             sys.stdout.write(f"Waiting: {now}.\n")
             sys.stdout.flush()
