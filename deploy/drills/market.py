@@ -158,7 +158,7 @@ class Market(Drill):
         """A client that asks a site itself, past names and points, whichever answers."""
         authority = str(self.twin.home / "secrets" / "tls" / "ca.crt")
         first = min(person.NEAR.values(), key=lambda site: not look(self.twin).sites.get(site, False))
-        address = self.twin.inventory.net(first)[20]
+        address = self.twin.inventory.addresses[first]
 
         def named(request: httpx.Request) -> None:
             request.extensions["sni_hostname"] = person.HOST

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import TwinFailed
-from deploy.twin import network, person, status, whole
+from deploy.twin import measuring, network, person, status, whole
 from deploy.twin.inventory import Inventory
 from deploy.twin.playbook import RESTORE, ROLLING, SITE, play, wanted
 from deploy.twin.readiness import until_ready
@@ -72,13 +72,21 @@ def down(
 
 
 @app.command("status")
-def show(folder: Folder = HOME, *, as_json: AsJson = False) -> None:
+def show(
+    folder: Folder = HOME,
+    *,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Ask from every region, and tell where calls went and how long they took.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """One screen of everything."""
-    found = status.state(_twin(folder))
-    if as_json:
-        print_json(found)
-    else:
-        _console().print(status.screen(found))
+    twin = _twin(folder)
+    if measure:
+        measured = measuring.measure(twin)
+        return print_json(measured) if as_json else _console().print(measuring.screen(measured))
+    found = status.state(twin)
+    return print_json(found) if as_json else _console().print(status.screen(found))
 
 
 @app.command("play")

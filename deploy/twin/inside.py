@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +20,6 @@ from deploy.twin.whole import Twin
 _LIMIT = 2.0  # seconds for one answer
 _KUBECTL_LIMIT = 15.0
 _PATRONI = 8008
-_SITE_ADDRESS = 20  # the last number of the address that moves between a site's edge servers
 T = TypeVar("T")
 
 
@@ -122,10 +120,9 @@ def _members(twin: Twin, tls: ssl.SSLContext) -> Iterator[Member]:
 
 def _sites(twin: Twin, tls: ssl.SSLContext) -> Iterator[tuple[str, bool]]:
     for site in sorted({one.site for one in twin.inventory.machines if "edge" in one.groups}):
-        address = str(IPv4Address(int(twin.inventory.net(site)[_SITE_ADDRESS])))
         well = False
         with suppress(httpx.HTTPError):
-            well = _get(address, HOST, 443, "/healthz/site", tls).status_code == 200
+            well = _get(twin.inventory.addresses[site], HOST, 443, "/healthz/site", tls).status_code == 200
         yield site, well
 
 

@@ -40,8 +40,19 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     sysctls: dict[str, str] = {}
 
 
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """Where people of a region are sent: sites and points of the CDN, the nearest first."""
+
+    sites: tuple[str, ...]
+    points: tuple[str, ...]
+
+
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """The twin as it shall be: machines, places with their nets, people's namespaces with their addresses."""
+    """The twin as it shall be: machines, places with their nets, people's namespaces with their addresses.
+
+    ``addresses`` are those by which people reach the sites, ``ways`` where the people of each region are sent,
+    ``points`` the sites that each point of the CDN asks, in its order.
+    """
 
     prefix: str
     octet: int
@@ -51,6 +62,9 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     mirror: str
     places: dict[str, str]
     people: dict[str, str]
+    addresses: dict[str, str] = {}
+    ways: dict[str, Way] = {}
+    points: dict[str, tuple[str, ...]] = {}
     machines: tuple[Machine, ...]
 
     def net(self, place: str) -> IPv4Network:
