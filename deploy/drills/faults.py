@@ -97,6 +97,13 @@ def catalogue() -> Mapping[str, Fault]:
             layout="witness",
         ),
         Fault(
+            "lose-etcd",
+            "all members of Patroni's etcd but one lose their disks; it begins anew from the last",
+            lambda scene: losing.lose_etcd(scene.twin),
+            lambda scene, names: losing.bring_etcd_back(scene.twin, names),
+            lasts=20.0,
+        ),
+        Fault(
             "roll-databases",
             "every PostgreSQL restarts in its turn, as for a new minor version",
             _roll,

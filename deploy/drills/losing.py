@@ -1,4 +1,4 @@
-"""Losing what Kafka holds, and putting it right from PostgreSQL, as an operator does it."""
+"""Losing what Kafka or most of etcd holds, and putting it right, as an operator does it."""
 
 import json
 import time
@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich.console import Console
+
+from cluster.fetching import Reporter
 from deploy import console
 from deploy.commands import TwinFailed, run
 from deploy.twin.inside import kubectl
+from deploy.twin.playbook import ALONE, play
 from deploy.twin.whole import Twin
 
 _KAFKA = "app.kubernetes.io/component=kafka"
@@ -44,6 +48,22 @@ def bring_back(twin: Twin) -> None:
         done = console.carry_out(words, command)
         if done.code:
             raise TwinFailed(f"insuretech {' '.join(command)} failed: {done.said.strip()}")
+
+
+def lose_etcd(twin: Twin) -> tuple[str, ...]:
+    """All members of Patroni's etcd but one lose their disks; the one that stays comes first."""
+    members = sorted(twin.chosen(["etcd"]), key=lambda one: (one.machine.site != "msk", one.name))
+    last, *others = (one.name for one in members)
+    for name in others:
+        twin.machine(name).ssh("systemctl stop patroni-etcd && rm -r /var/lib/patroni-etcd/member", limit=60)
+        # Empty and started anew, as a machine does by itself: it must not make a cluster of its own.
+        twin.machine(name).ssh("systemctl start --no-block patroni-etcd")
+    return (last, *others)
+
+
+def bring_etcd_back(twin: Twin, names: tuple[str, ...]) -> None:
+    """From the member that has its disk."""
+    play(twin.home, twin.inventory, names, Reporter(Console(quiet=True)), book=ALONE, more=("-e", f"last={names[0]}"))
 
 
 def _disks(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:

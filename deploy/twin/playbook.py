@@ -11,6 +11,7 @@ SITE = DEPLOY / "site.yaml"
 ROLLING = DEPLOY / "rolling.yaml"
 RESTORE = DEPLOY / "restore.yaml"
 PROMOTE = DEPLOY / "promote.yaml"
+ALONE = DEPLOY / "alone.yaml"
 _TITLE = re.compile(r"^(TASK|RUNNING HANDLER) \[(.*)\]")
 _REASON = re.compile(r"^\[ERROR\]: Task failed: (?:Action failed: |Module failed: )?(.+)")
 
