@@ -20,6 +20,8 @@ from deploy.twin.whole import Twin
 _LIMIT = 2.0  # seconds for one answer
 _KUBECTL_LIMIT = 15.0
 _PATRONI = 8008
+_ENDED = {"Succeeded", "Failed"}
+"""Pods that have done what they were made for, or were replaced."""
 T = TypeVar("T")
 
 
@@ -156,6 +158,8 @@ def _workloads(pods: Iterable[Mapping[str, Any]], zones: Mapping[str, str]) -> I
     counted: Counter[str] = Counter()
     ready: dict[str, Counter[str]] = {}
     for one in pods:
+        if one["status"].get("phase") in _ENDED:
+            continue
         name = one["metadata"]["labels"].get("app.kubernetes.io/component", "?")
         counted[name] += 1
         conditions = {each["type"]: each["status"] for each in one["status"].get("conditions", ())}

@@ -8,7 +8,7 @@ from deploy.twin import measuring
 
 
 def test_a_request_that_was_passed_on_twice_counts_where_it_ended() -> None:
-    """nginx names everybody it tried; the first of them answered nobody."""
+    """Nginx names everybody it tried; the first of them answered nobody."""
     lines = [
         '{"upstream":"10.60.1.41:30080","status":200}',
         '{"upstream":"10.60.1.41:30080, 10.60.2.41:30080","status":200}',
