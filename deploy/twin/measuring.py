@@ -32,7 +32,7 @@ _WRITTEN = "%{time_total} %header{x-point} %header{x-cache}\n"
 _LIMIT = 120.0
 _STATISTICS = 8404
 _LOG = "/var/log/nginx/access.log"
-_PAGES = re.compile(r'^insuretech_projection_reads_total\{projection="catalogue\.pages",.*\} (\S+)$', re.MULTILINE)
+_ANSWERED = re.compile(r'^insuretech_requests_total\{method="GET",status="200"\} (\S+)$', re.MULTILINE)
 _METRICS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/metrics', timeout=5).read().decode())"
 _IN_POD = f"""
 import http.client, time
@@ -123,7 +123,7 @@ def _hops(twin: Twin, region: str, stayed: Counter[bool]) -> Iterator[Took]:
 
 def _at_ingress(twin: Twin, site: str, stayed: Counter[bool]) -> list[float]:
     zones = _service_pods(twin)
-    before = {pod: _pages(_python(twin, pod, _METRICS)) for pod in zones}
+    before = {pod: _answered(_python(twin, pod, _METRICS)) for pod in zones}
     edge = next(one for one in twin.chosen(["edge"]) if one.machine.site == site)
     node = next(one for one in twin.chosen(["worker"]) if one.machine.site == site)
     question = f"'http://{node.machine.address}:30080{_PAGE}?[1-{_ASKED}]'"
@@ -132,7 +132,7 @@ def _at_ingress(twin: Twin, site: str, stayed: Counter[bool]) -> list[float]:
         limit=_LIMIT,
     ).stdout
     for pod, count in before.items():
-        stayed[zones[pod] == site] += round(_pages(_python(twin, pod, _METRICS)) - count)
+        stayed[zones[pod] == site] += _answered(_python(twin, pod, _METRICS)) - count
     return [float(line) for line in told.split()]
 
 
@@ -171,9 +171,9 @@ def _backends(told: str) -> dict[str, int]:
     return found
 
 
-def _pages(metrics: str) -> float:
-    """How many product pages a process has read."""
-    return sum(float(value) for value in _PAGES.findall(metrics))
+def _answered(metrics: str) -> int:
+    """How many GET requests a process has answered well."""
+    return round(sum(float(value) for value in _ANSWERED.findall(metrics)))
 
 
 def _points(twin: Twin, copies: Mapping[str, list[list[str]]]) -> Iterator[Share]:
@@ -252,7 +252,7 @@ def _service_pods(twin: Twin) -> dict[str, str]:
 
 
 def _python(twin: Twin, pod: str, program: str) -> str:
-    words = (*kubectl(twin), "--namespace", "insuretech", "exec", pod, "--", "python", "-c", program)
+    words = (*kubectl(twin), "--namespace", "insuretech", "exec", pod, "--", "/usr/bin/python3", "-c", program)
     return run(*words, limit=_LIMIT).stdout
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from litestar import Litestar, Request, Response
 from litestar.config.compression import CompressionConfig
+from litestar.enums import ScopeType
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -24,6 +25,7 @@ from litestar.types import (
 
 from insuretech import __version__
 from insuretech.compose.addresses import service_of
+from insuretech.kit.answered import counting
 from insuretech.kit.bodies import JsonBodies, RequestGuard, closing_unread
 from insuretech.kit.heads import answer_head
 from insuretech.kit.platform import Service
@@ -87,13 +89,17 @@ class _Edge(Litestar):
     async def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> None:
-        if scope.get("method") == "HEAD":
-            await answer_head(super().__call__, cast("HTTPScope", scope), cast("Receive", receive), cast("Send", send))
-        elif scope.get("method") in _WITH_BODY:
-            asked = cast("HTTPScope", scope)
-            await super().__call__(asked, *closing_unread(asked, cast("Receive", receive), cast("Send", send)))
-        else:
+        if scope["type"] != ScopeType.HTTP:
             await super().__call__(scope, receive, send)
+            return
+        asked, hear = cast("HTTPScope", scope), cast("Receive", receive)
+        say = counting(asked, cast("Send", send))
+        if asked["method"] == "HEAD":
+            await answer_head(super().__call__, asked, hear, say)
+        elif asked["method"] in _WITH_BODY:
+            await super().__call__(asked, *closing_unread(asked, hear, say))
+        else:
+            await super().__call__(asked, hear, say)
 
 
 def failure_page_of(services: Sequence[Service]) -> FailureHandler | None:

@@ -32,12 +32,12 @@ def test_requests_of_a_point_are_told_apart_by_site() -> None:
     assert measuring._backends(told) == {"spb": 41, "msk": 1}
 
 
-def test_pages_read_are_counted_wherever_they_came_from() -> None:
-    """A page from memory was asked for as much as one from Redis."""
+def test_answers_of_a_process_are_counted() -> None:
+    """What it refused, or took in, is none of the questions that were asked of it."""
     metrics = (
-        'insuretech_projection_reads_total{projection="catalogue.pages",source="hot"} 7.0\n'
-        'insuretech_projection_reads_total{projection="catalogue.pages",source="source"} 2.0\n'
-        'insuretech_projection_reads_total{projection="orders.states",source="hot"} 100.0\n'
+        'insuretech_requests_total{method="GET",status="200"} 7.0\n'
+        'insuretech_requests_total{method="GET",status="404"} 2.0\n'
+        'insuretech_requests_total{method="POST",status="200"} 100.0\n'
     )
 
-    assert measuring._pages(metrics) == 9
+    assert measuring._answered(metrics) == 7
