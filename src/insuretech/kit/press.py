@@ -100,8 +100,9 @@ class _Child:
 
     @classmethod
     def start(cls, press: Press) -> "_Child":
+        # Not from the program's own folder, whose files are named like those of Python (-P).
         process = subprocess.Popen(  # noqa: S603 - our own words
-            [sys.executable, "-I", str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-s", "-P", str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         if process.stdin is None or process.stdout is None:
             raise TypeError("pipes were asked for")

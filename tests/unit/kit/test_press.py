@@ -4,11 +4,15 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+import typst
 
+import insuretech
 from insuretech.kit.press import NotPrinted, Press, Sheet
 
 
@@ -46,6 +50,27 @@ async def test_the_same_sheet_gives_the_same_bytes(sheet: Sheet) -> None:
     assert first.startswith(b"%PDF")
     assert await press.print(sheet) == first
     assert await Press().print(sheet) == first
+
+
+async def test_it_prints_where_packages_are_found_by_their_path_alone(sheet: Sheet, tmp_path: Path) -> None:
+    """In a container's image there is no environment, only a folder with the packages: no policy had a paper there."""
+    places = {str(Path(str(module.__file__)).parents[1]) for module in (insuretech, msgspec, typst)}
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from insuretech.kit.press import Press, Sheet\n"
+        "sheet = Sheet(template=Path(sys.argv[1]), inputs={'word': 'hello'}, standards=('a-2a',), timestamp=0)\n"
+        "sys.stdout.buffer.write(asyncio.run(Press().print(sheet)))\n"
+    )
+    python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+
+    done = await asyncio.create_subprocess_exec(
+        str(python), str(program), str(sheet.template), stdout=-1, env={"PYTHONPATH": ":".join(places)}
+    )
+
+    printed, _ = await done.communicate()
+    assert printed.startswith(b"%PDF")
 
 
 async def test_sheets_asked_for_together_all_come(sheet: Sheet) -> None:
