@@ -191,18 +191,11 @@ def _kill_dns(scene: Scene) -> tuple[str, ...]:
 
 
 def _roll_services(scene: Scene) -> tuple[str, ...]:
-    words = (*kubectl(scene.twin), "--namespace", "insuretech")
-    run(*words, "rollout", "restart", "deployment", "--selector", "app.kubernetes.io/instance=insuretech")
-    run(
-        *words,
-        "rollout",
-        "status",
-        "--timeout=20m",
-        "deployment",
-        "--selector",
-        "app.kubernetes.io/instance=insuretech",
-        limit=1300,
-    )
+    words = (*kubectl(scene.twin), "--namespace", "insuretech", "rollout")
+    ours = ("--selector", "app.kubernetes.io/instance=insuretech")
+    for kind in ("deployment", "daemonset"):
+        run(*words, "restart", kind, *ours)
+        run(*words, "status", "--timeout=20m", kind, *ours, limit=1300)
     return ("kubernetes",)
 
 

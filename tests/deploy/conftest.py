@@ -47,7 +47,7 @@ class Rendered:
 
     def pods(self) -> Iterator[tuple[str, Document]]:
         """Name of what makes pods, and the pods' template."""
-        for one in self.of("Deployment", "StatefulSet", "Job"):
+        for one in self.of("Deployment", "DaemonSet", "StatefulSet", "Job"):
             yield one["metadata"]["name"], one["spec"]["template"]
         for one in self.of("CronJob"):
             yield one["metadata"]["name"], one["spec"]["jobTemplate"]["spec"]["template"]

@@ -211,7 +211,17 @@ def test_an_upgrade_takes_no_replica_away_and_stops_each_in_peace(chart: Rendere
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= drain + 5
 
 
-@pytest.mark.parametrize("service", [*BUILDERS, "ingress"])
+def test_the_way_in_is_on_every_node(chart: Rendered) -> None:
+    """Edge servers ask nodes by their addresses, and only a node's own pod answers: one that went elsewhere when its
+    node died would not come back with it, and people would wait for nobody.
+    """
+    spec = chart.get("DaemonSet", "ingress")["spec"]
+
+    assert spec["updateStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert "nodeSelector" not in spec["template"]["spec"]
+
+
+@pytest.mark.parametrize("service", BUILDERS)
 def test_replicas_are_over_sites_and_a_dead_site_hinders_none(chart: Rendered, service: str) -> None:
     """All three in one site would die with it; none could start after it."""
     spec = chart.get("Deployment", service)["spec"]
@@ -258,7 +268,7 @@ def test_what_is_chosen_by_labels_is_there(chart: Rendered) -> None:
 def test_everything_that_has_replicas_keeps_some_while_machines_are_emptied(chart: Rendered) -> None:
     """Two machines upgraded at once would take a quorum away."""
     protected = {name for one in chart.of("PodDisruptionBudget") for name in chosen_by(one["spec"]["selector"], chart)}
-    many = {name for name, _ in chart.pods()} - {one["metadata"]["name"] for one in chart.of("Job", "CronJob")}
+    many = {name for name, _ in chart.pods()} - {one["metadata"]["name"] for one in chart.of("Job", "CronJob", "DaemonSet")}
 
     assert many - protected == {"insuretech-keeper"}
 
