@@ -136,8 +136,14 @@ def made_at(identifier: UUID) -> float:
 
 
 async def still_moving(rows: Rows, schemas: Iterable[str], since: float) -> list[str]:
-    """Orders of this history on their way, papers to be printed, events not handed on."""
-    moving = await rows("select id, status from orders.orders where next_action_at is not null")
+    """Orders of this history on their way, papers to be printed, events not handed on.
+
+    Whose payment was given up waits for their buyer, and for nobody else.
+    """
+    moving = await rows(
+        "select id, status from orders.orders o where next_action_at is not null and not coalesce(status = 'awaiting_payment'"
+        " and (select bool_and(p.status = 'cancelled') from orders.payments p where p.order_id = o.id), false)"
+    )
     counted = Counter(row["status"] for row in moving if made_at(row["id"]) >= since)
     found = [f"{number} orders {status}" for status, number in counted.items()]
     ((papers,),) = await rows("select count(*) from documents.prints")

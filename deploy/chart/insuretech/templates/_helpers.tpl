@@ -32,6 +32,9 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- define "insuretech.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
+# A name server that died with its site is passed over after a second; names of ours have at most one dot.
+dnsConfig:
+  options: [{name: timeout, value: "1"}, {name: attempts, value: "4"}, {name: ndots, value: "2"}]
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
