@@ -35,6 +35,9 @@ class DatabaseDrill(Drill):
     def wait_whole(self) -> None:
         self.databases.wait_whole()
 
+    def fail_back(self) -> None:
+        """Which database leads is only a matter of distance."""
+
     def prepare(self) -> None:
         asyncio.run(self._prepare())
 

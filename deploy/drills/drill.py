@@ -99,6 +99,7 @@ class Drill(ABC):
         self.wait_whole()
         self.databases.wait_led_from_witness()
         marks.note(Mark(at=time.time(), what="well", fault=fault.name))
+        self.fail_back()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -148,6 +149,10 @@ class Drill(ABC):
     @abstractmethod
     def wait_whole(self) -> None:
         """Return when everything that is rehearsed is well; raises ``TwinFailed`` when it stays ill."""
+
+    @abstractmethod
+    def fail_back(self) -> None:
+        """What an operator does once all is well again."""
 
     @abstractmethod
     def prepare(self) -> None:

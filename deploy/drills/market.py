@@ -22,6 +22,7 @@ from deploy.commands import TwinFailed
 from deploy.drills import report
 from deploy.drills.database_drill import DatabaseDrill
 from deploy.drills.drill import ROOT, Drill, Outcome, sightings
+from deploy.drills.faults import roll_services
 from deploy.drills.history import read
 from deploy.drills.judge import READ_GOAL, WRITE_GOAL
 from deploy.drills.sale.books import all_reactions, read_books, still_moving
@@ -39,6 +40,8 @@ _PAYABLE = 90
 """Seconds for which the provider lets a payment be paid."""
 _AGREED = 10.0
 """Seconds in which projections must equal their source once all is well."""
+_SPREAD = {"market", "sandbox", "storefront", "quotes", "orders", "catalogue", "documents", "settlement"}
+"""Services, by the processes they run in."""
 _COLUMNS = (
     "fault",
     "no write for",
@@ -75,6 +78,13 @@ class Market(Drill):
         """Databases, sites, nodes and every pod."""
         self.databases.wait_whole()
         wait_well(self.twin, _WHOLE)
+
+    def fail_back(self) -> None:
+        """Services that one site has taken over are spread over both again (docs/operations/machines.md)."""
+        places = [set(one.ready) for one in look(self.twin).workloads if one.name in _SPREAD]
+        if any(len(zones) < len(person.NEAR) for zones in places):
+            roll_services(self.twin, "deployment")
+            self.wait_whole()
 
     def prepare(self) -> None:
         """Insurers and the provider at their best: the faults are ours."""

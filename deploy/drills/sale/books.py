@@ -141,7 +141,8 @@ async def still_moving(rows: Rows, schemas: Iterable[str], since: float) -> list
     Whose payment was given up waits for their buyer, and for nobody else.
     """
     moving = await rows(
-        "select id, status from orders.orders o where next_action_at is not null and not coalesce(status = 'awaiting_payment'"
+        "select id, status from orders.orders o where next_action_at is not null"
+        " and not coalesce(status = 'awaiting_payment'"
         " and (select bool_and(p.status = 'cancelled') from orders.payments p where p.order_id = o.id), false)"
     )
     counted = Counter(row["status"] for row in moving if made_at(row["id"]) >= since)
