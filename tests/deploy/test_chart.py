@@ -268,7 +268,8 @@ def test_what_is_chosen_by_labels_is_there(chart: Rendered) -> None:
 def test_everything_that_has_replicas_keeps_some_while_machines_are_emptied(chart: Rendered) -> None:
     """Two machines upgraded at once would take a quorum away."""
     protected = {name for one in chart.of("PodDisruptionBudget") for name in chosen_by(one["spec"]["selector"], chart)}
-    many = {name for name, _ in chart.pods()} - {one["metadata"]["name"] for one in chart.of("Job", "CronJob", "DaemonSet")}
+    single = {one["metadata"]["name"] for one in chart.of("Job", "CronJob", "DaemonSet")}
+    many = {name for name, _ in chart.pods()} - single
 
     assert many - protected == {"insuretech-keeper"}
 
