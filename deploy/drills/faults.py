@@ -15,7 +15,7 @@ from deploy.commands import run
 from deploy.drills import losing, promoting, restoring
 from deploy.drills.databases import Databases
 from deploy.twin import network
-from deploy.twin.inside import kubectl
+from deploy.twin.inside import kubeconfig, kubectl
 from deploy.twin.playbook import ROLLING, play, wanted
 from deploy.twin.whole import Twin
 
@@ -35,7 +35,7 @@ class Fault:
     ``leader`` is the site that must lead before it begins, or nothing when it does not matter. ``strike`` does it and
     says to whom; ``mend`` undoes it; between them ``lasts`` seconds pass. ``automatic``: whether writes must come back
     before it is mended, without a person; ``needs``: a function or place without whose machines there is nothing to do
-    it to; ``layout``: the only one in which it makes sense, if it is one.
+    it to, or the cluster; ``layout``: the only one in which it makes sense, if it is one.
     """
 
     name: str
@@ -51,6 +51,8 @@ class Fault:
     def fits(self, twin: Twin) -> bool:
         """Whether a twin has what it needs."""
         there = {group for one in twin.machines for group in one.machine.groups}
+        if kubeconfig(twin).exists():
+            there.add("cluster")
         return self.needs in {"", *there} and self.layout in {"", twin.inventory.layout}
 
 
@@ -118,7 +120,7 @@ def catalogue() -> Mapping[str, Fault]:
             lambda scene: restoring.restore(scene.twin, scene.databases),
             lambda scene, names: restoring.take_away(scene.twin, names),
             lasts=0.0,
-            needs="worker",
+            needs="cluster",
         ),
     )
     return {fault.name: fault for fault in found}
@@ -156,7 +158,7 @@ def _of_the_cluster() -> tuple[Fault, ...]:
             lasts=0,
         ),
     )
-    return tuple(replace(fault, needs="worker") for fault in found)
+    return tuple(replace(fault, needs="cluster") for fault in found)
 
 
 def _power_off_one(site: str, function: str) -> Callable[[Scene], tuple[str, ...]]:
