@@ -15,8 +15,9 @@ from uuid import uuid4
 
 import msgspec
 
-from cluster.parts import cache
 from deploy.commands import LIMIT, TwinFailed, run
+from deploy.twin.inside import kubectl
+from deploy.twin.whole import HOME, Twin
 from insuretech.kit.failures import Unusable
 
 _TEMPLATE = "cronjob/insuretech-operator"
@@ -80,13 +81,9 @@ def _reasons(told: dict[str, object]) -> str:
 def kubectl_here() -> tuple[str, ...]:
     """With which words a command to the cluster of this shell begins."""
     given = os.environ.get("KUBECONFIG")
-    home = Path(os.environ.get("TWIN_HOME", "var/twin"))
-    kubeconfig = Path(given) if given else home / "secrets" / "marketplace" / "kubeconfig"
-    if not kubeconfig.exists():
-        raise TwinFailed(f"{kubeconfig} is not there: name another with KUBECONFIG.")
-    ours = cache() / "parts" / "current" / "kubernetes" / "kubectl"
-    program = str(ours) if ours.exists() else "kubectl"
-    return (program, "--kubeconfig", str(kubeconfig), "--namespace", os.environ.get("NAMESPACE", "insuretech"))
+    twin = Path(os.environ.get("TWIN_HOME", HOME)).absolute()
+    words = ("kubectl", "--kubeconfig", given) if given else kubectl(Twin.opened(twin))
+    return (*words, "--namespace", os.environ.get("NAMESPACE", "insuretech"))
 
 
 def main() -> None:

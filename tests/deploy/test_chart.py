@@ -419,37 +419,6 @@ def test_s3_has_a_copy_in_every_zone(chart: Rendered) -> None:
     assert "data_fsync = true" in settings
 
 
-# ---------------------------------------------------------------- jobs
-
-
-def test_schemas_are_there_before_the_version_that_needs_them(chart: Rendered, render: Render) -> None:
-    """The first processes of a new version would meet tables that do not exist."""
-    hooks = {one["metadata"]["name"]: one["metadata"]["annotations"]["helm.sh/hook"] for one in chart.of("Job")}
-    later = {
-        one["metadata"]["name"]: one["metadata"]["annotations"]["helm.sh/hook"]
-        for one in render({}, "--is-upgrade").of("Job")
-    }
-
-    for job in ("insuretech-migrate", "insuretech-topics"):
-        assert hooks[job] == "post-install"  # the way to the database and Kafka come with the chart
-        assert later[job] == "pre-upgrade"
-
-
-def test_jobs_end(chart: Rendered) -> None:
-    """An upgrade would hang on one that cannot succeed."""
-    for job in chart.of("Job"):
-        assert job["spec"]["activeDeadlineSeconds"] <= 900
-        assert job["spec"]["backoffLimit"] <= 20
-
-
-def test_what_an_operator_does_waits_for_the_operator(chart: Rendered) -> None:
-    """A command with all rights that runs by itself, or once more after it failed, does what nobody asked for."""
-    (waiting,) = chart.of("CronJob")
-
-    assert waiting["spec"]["suspend"] is True
-    assert waiting["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 0
-
-
 def test_values_are_all_in_the_schema() -> None:
     """One that is not could be given any form, and told wrong."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
