@@ -33,8 +33,8 @@ def operations(schema: Json, *methods: str) -> Iterator[tuple[str, str]]:
 
 
 def operations_that_read(schema: Json) -> Iterator[tuple[str, str]]:
-    """Operations with a JSON body. Others answer without waiting for what nobody asked for, or refuse a stranger first
-    (the desk of the staff), and hang up on whoever goes on sending.
+    """Operations with a JSON body. Others answer without reading, or refuse a stranger first (the desk of the staff),
+    and hang up on whoever sends without end.
     """
     for path, operation in schema["paths"].items():
         for method, described in operation.items():
@@ -97,6 +97,26 @@ async def test_ten_megabytes_are_too_large(http: httpx.AsyncClient, schema: Json
                 continue
             faults = hostile.faults_of(response) or ([] if response.status_code == 413 else [response.text])
             found += [f"{method} {path}, length {name}: {fault}" for fault in faults]
+    report(found)
+
+
+async def test_a_body_nobody_reads_does_not_cost_the_answer(http: httpx.AsyncClient, schema: Json) -> None:
+    """Otherwise someone who uploads a file after their time at the desk ran out sees a broken connection."""
+    found = []
+
+    async def steadily() -> AsyncIterator[bytes]:
+        for _ in range(16):
+            await asyncio.sleep(0.001)
+            yield b" " * 65536
+
+    for method, path in operations(schema, "POST", "PUT"):
+        headers = {"Content-Type": "application/octet-stream", **keyed({"Authorization": "Bearer x"}, None)}
+        try:
+            response = await http.request(method, path, content=steadily(), headers=headers)
+        except httpx.TransportError as error:
+            found.append(f"{method} {path}: {error!r}")
+            continue
+        found += [f"{method} {path}: {fault}" for fault in hostile.faults_of(response)]
     report(found)
 
 

@@ -26,7 +26,7 @@ from litestar.types import (
 from insuretech import __version__
 from insuretech.compose.addresses import service_of
 from insuretech.kit.answered import counting
-from insuretech.kit.bodies import JsonBodies, RequestGuard, closing_unread
+from insuretech.kit.bodies import JsonBodies, RequestGuard, reading_out
 from insuretech.kit.heads import answer_head
 from insuretech.kit.platform import Service
 from insuretech.kit.positions import Positions
@@ -97,7 +97,7 @@ class _Edge(Litestar):
         if asked["method"] == "HEAD":
             await answer_head(super().__call__, asked, hear, say)
         elif asked["method"] in _WITH_BODY:
-            await super().__call__(asked, *closing_unread(asked, hear, say))
+            await super().__call__(asked, *reading_out(asked, hear, say))
         else:
             await super().__call__(asked, hear, say)
 

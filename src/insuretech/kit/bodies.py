@@ -25,6 +25,9 @@ _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that neither PostgreSQL (U+0000) nor XML 1.0 can hold, and nobody types."""
 _THROWN_AWAY = 64
 """How many times the limit is still read of a body that is too large."""
+_SWEPT = 2 * 1024 * 1024
+_SWEEPING = 2.0
+"""How much is read, and for how many seconds, of a body that an answer does not need."""
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
 
@@ -95,11 +98,13 @@ class RequestGuard:
         return problems.BodyTooLarge(f"At most {size} bytes.", headers={"Connection": "close"})
 
 
-def closing_unread(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Says that the connection closes when an answer begins before the whole body was read.
+def reading_out(scope: HTTPScope, receive: Receive, send: Send, *, seconds: float = _SWEEPING) -> tuple[Receive, Send]:
+    """Before an answer begins, throws away what is still coming of a body that nobody has read.
 
-    The server closes it then, as it cannot tell where the next request would begin; a caller that is not told may
-    send that next request into the closing connection, and never hears of it.
+    The server closes a connection whose body it has not read, as it cannot tell where the next request would begin;
+    a caller that still sends is reset then and never reads why it was refused. At most ``_SWEPT`` bytes in
+    ``seconds``: of a body that is longer or slower, and of one that waits to be asked for (``Expect``), the caller is
+    told that the connection closes, so that it sends no other request into it.
     """
     headers = dict(scope["headers"])
     whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
@@ -107,13 +112,25 @@ def closing_unread(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Rece
     async def noting() -> ReceiveMessage:
         nonlocal whole
         message = await receive()
-        whole = whole or (message["type"] == "http.request" and not message["more_body"])
+        whole = whole or message["type"] != "http.request" or not message["more_body"]
         return message
+
+    async def sweep() -> None:
+        swept = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not whole and swept < _SWEPT:
+                    message = await noting()
+                    swept += len(message["body"]) if message["type"] == "http.request" else 0
 
     async def telling(message: Message) -> None:
         if message["type"] == "http.response.start" and not whole:
-            others = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
-            message["headers"] = [*others, (b"connection", b"close")]
+            closes = any(name.lower() == b"connection" and value == b"close" for name, value in message["headers"])
+            if not closes and b"expect" not in headers:
+                await sweep()
+            if not whole:
+                others = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
+                message["headers"] = [*others, (b"connection", b"close")]
         await send(message)
 
     return noting, telling
