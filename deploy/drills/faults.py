@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import run
-from deploy.drills import losing, promoting, restoring
+from deploy.drills import losing, promoting, restoring, upgrading
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.inside import kubeconfig, kubectl
@@ -35,7 +35,8 @@ class Fault:
     ``leader`` is the site that must lead before it begins, or nothing when it does not matter. ``strike`` does it and
     says to whom; ``mend`` undoes it; between them ``lasts`` seconds pass. ``automatic``: whether writes must come back
     before it is mended, without a person; ``needs``: a function or place without whose machines there is nothing to do
-    it to, or the cluster; ``layout``: the only one in which it makes sense, if it is one.
+    it to, or the cluster; ``layout``: the only one in which it makes sense, if it is one; ``kubernetes``: likewise the
+    version that the nodes must have (now, before).
     """
 
     name: str
@@ -47,13 +48,15 @@ class Fault:
     automatic: bool = True
     needs: str = ""
     layout: str = ""
+    kubernetes: str = ""
 
     def fits(self, twin: Twin) -> bool:
         """Whether a twin has what it needs."""
         there = {group for one in twin.machines for group in one.machine.groups}
         if kubeconfig(twin).exists():
             there.add("cluster")
-        return self.needs in {"", *there} and self.layout in {"", twin.inventory.layout}
+        wanted = ((self.layout, twin.inventory.layout), (self.kubernetes, twin.inventory.kubernetes))
+        return self.needs in {"", *there} and all(need in {"", has} for need, has in wanted)
 
 
 def catalogue() -> Mapping[str, Fault]:
@@ -121,6 +124,15 @@ def catalogue() -> Mapping[str, Fault]:
             lambda scene, names: restoring.take_away(scene.twin, names),
             lasts=0.0,
             needs="cluster",
+        ),
+        Fault(
+            "upgrade-kubernetes",
+            "every node in its turn goes to the next version of Kubernetes",
+            lambda scene: upgrading.upgrade_kubernetes(scene.twin),
+            _nothing,
+            lasts=0.0,
+            needs="cluster",
+            kubernetes="before",
         ),
     )
     return {fault.name: fault for fault in found}

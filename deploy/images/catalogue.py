@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from cluster import parts as servers
@@ -12,7 +13,7 @@ from deploy.images.debian import tree as debian_tree
 from deploy.images.kitchen import Cooked, Dish, Kitchen
 from deploy.images.oci import Process, Tree
 from deploy.parts import building
-from deploy.parts.catalogue import COREDNS, KUBERNETES, PAUSE, TRAEFIK
+from deploy.parts.catalogue import COREDNS, DESCHEDULER, KUBERNETES, KUBERNETES_BEFORE, PAUSE, TRAEFIK, Part
 from insuretech import __version__
 
 _PYTHON = ("python3", "ca-certificates", "libstdc++6", "tzdata")
@@ -105,6 +106,12 @@ def traefik(kitchen: Kitchen) -> Images:
     return {"traefik": Dish(TRAEFIK.version, [_program(kitchen, TRAEFIK.name)], process)}
 
 
+def descheduler(kitchen: Kitchen) -> Images:
+    """What sees that pods stand where they should."""
+    process = Process(("/usr/local/bin/descheduler",), environment={"PATH": _PATH})
+    return {"descheduler": Dish(DESCHEDULER.version, [_program(kitchen, DESCHEDULER.name)], process)}
+
+
 def coredns(kitchen: Kitchen) -> Images:
     """Names inside the cluster."""
     process = Process(("/usr/local/bin/coredns",), environment={"PATH": _PATH})
@@ -116,10 +123,10 @@ def pause(kitchen: Kitchen) -> Images:
     return {"pause": Dish(PAUSE.version, [_program(kitchen, PAUSE.name)], Process(("/usr/local/bin/pause",)))}
 
 
-def kubernetes(kitchen: Kitchen) -> Images:
+def kubernetes(kitchen: Kitchen, part: Part = KUBERNETES) -> Images:
     """The control plane, its store and kube-proxy: one layer, by different names; kube-proxy has nft beside it."""
-    layer = _program(kitchen, KUBERNETES.name)
-    version = f"v{KUBERNETES.version}"
+    layer = _program(kitchen, part.name)
+    version = f"v{part.version}"
     # kubeadm's manifests name the command and say as whom it runs; the store and the API write to folders of root.
     process = Process(environment={"PATH": f"{_PATH}:/usr/sbin"}, user=0)
     control = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -136,13 +143,17 @@ ARCHIVES: Mapping[str, Callable[[Kitchen], Images]] = {
     "pause": pause,
     "coredns": coredns,
     "kubernetes": kubernetes,
+    KUBERNETES_BEFORE.name: partial(kubernetes, part=KUBERNETES_BEFORE),
     "traefik": traefik,
+    "descheduler": descheduler,
     "redis": redis,
     "s3": s3,
     "kafka": kafka,
     "app": app,
 }
 """Archives by name. Images of one archive share layers."""
+USUAL = tuple(name for name in ARCHIVES if name != KUBERNETES_BEFORE.name)
+"""What is made unless something else is asked for."""
 
 ASKED_BY_VERSION = frozenset({"pause", "coredns", "etcd", "kube-apiserver", "kube-controller-manager"}) | frozenset(
     {"kube-scheduler", "kube-proxy"}

@@ -8,7 +8,7 @@ import msgspec
 from cluster.fetching import Reporter
 from cluster.parts import alone, cache, sha256
 from deploy.images import sbom
-from deploy.images.catalogue import ARCHIVES, ASKED_BY_VERSION, Images
+from deploy.images.catalogue import ARCHIVES, ASKED_BY_VERSION, USUAL, Images
 from deploy.images.kitchen import Dish, Kitchen
 from deploy.images.oci import Image, write
 
@@ -54,7 +54,7 @@ def index() -> Index:
         return {}
 
 
-def make(reporter: Reporter, names: Iterable[str] = ARCHIVES) -> Index:
+def make(reporter: Reporter, names: Iterable[str] = USUAL) -> Index:
     """Make archives and write the index. Layers whose inputs are the same are not made again."""
     with alone(reporter, "lock-images"):
         kitchen = Kitchen(reporter, folder())
@@ -81,7 +81,7 @@ def _archive(name: str, dishes: Images) -> Archive:
 def _reference(called: str, dish: Dish, image: Image) -> Reference:
     tag = dish.version if called in ASKED_BY_VERSION else f"{dish.version}-{image.digest.partition(':')[2][:12]}"
     parts = [component for one in dish.layers for component in one.components]
-    file = folder() / f"{called}.cdx.json"
+    file = folder() / f"{called}-{dish.version}.cdx.json"
     file.write_bytes(sbom.document(f"{REGISTRY}/{called}:{tag}", image.digest, parts))
     return Reference(called, tag, image.digest, file.name)
 

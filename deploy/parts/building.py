@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cluster.fetching import PartFailed, Reporter, follow
 from cluster.parts import PartMissing, alone, cache, sha256, version_in
-from deploy.parts.catalogue import PARTS, Part
+from deploy.parts.catalogue import PARTS, USUAL, Part
 
 OLDEST_GO = (1, 26)
 
@@ -42,7 +42,7 @@ def find(name: str) -> Built:
     return built
 
 
-def build(reporter: Reporter, names: Iterable[str] = PARTS) -> dict[str, Built]:
+def build(reporter: Reporter, names: Iterable[str] = USUAL) -> dict[str, Built]:
     """Compile what is missing and check what is there. Safe to repeat and to interrupt; only one does so at a time."""
     made = {}
     with alone(reporter, "lock-go"):

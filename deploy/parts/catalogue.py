@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODULES = Path(__file__).with_name("modules")
-_KUBERNETES = "1.34.4"
 _KUBERNETES_VERSION = "k8s.io/component-base/version"
 
 
@@ -38,27 +37,34 @@ class Part:
         return " ".join(("-s", "-w", *stamps))
 
 
-KUBERNETES = Part(
-    name="kubernetes",
-    version=_KUBERNETES,
-    stamps={
-        f"{_KUBERNETES_VERSION}.gitVersion": f"v{_KUBERNETES}",
-        f"{_KUBERNETES_VERSION}.gitMajor": "1",
-        f"{_KUBERNETES_VERSION}.gitMinor": "34",
-        f"{_KUBERNETES_VERSION}.gitTreeState": "clean",
-        f"{_KUBERNETES_VERSION}.buildDate": "1970-01-01T00:00:00Z",
-    },
-    names=(
-        "etcd",
-        "kube-apiserver",
-        "kube-controller-manager",
-        "kube-scheduler",
-        "kube-proxy",
-        "kubelet",
-        "kubeadm",
-        "kubectl",
-    ),
-)
+def _kubernetes(name: str, version: str) -> Part:
+    _, minor, _ = version.split(".")
+    return Part(
+        name=name,
+        version=version,
+        stamps={
+            f"{_KUBERNETES_VERSION}.gitVersion": f"v{version}",
+            f"{_KUBERNETES_VERSION}.gitMajor": "1",
+            f"{_KUBERNETES_VERSION}.gitMinor": minor,
+            f"{_KUBERNETES_VERSION}.gitTreeState": "clean",
+            f"{_KUBERNETES_VERSION}.buildDate": "1970-01-01T00:00:00Z",
+        },
+        names=(
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+            "kubelet",
+            "kubeadm",
+            "kubectl",
+        ),
+    )
+
+
+KUBERNETES = _kubernetes("kubernetes", "1.34.4")
+KUBERNETES_BEFORE = _kubernetes("kubernetes-before", "1.34.3")
+"""What a cluster has from which it is upgraded, for the drill of that alone."""
 HELM = Part(
     name="helm",
     version="3.22.0",
@@ -66,6 +72,13 @@ HELM = Part(
     stamps={"helm.sh/helm/v3/internal/version.version": "v3.22.0"},
 )
 KWOK = Part(name="kwok", version="0.8.0", package="sigs.k8s.io/kwok/cmd/kwok")
+DESCHEDULER = Part(
+    name="descheduler",
+    version="0.35.1",
+    package="sigs.k8s.io/descheduler/cmd/descheduler",
+    stamps={"sigs.k8s.io/descheduler/pkg/version.version": "v0.35.1"},
+)
+"""Its minor version is Kubernetes' own; it serves the three before it, too."""
 COREDNS = Part(name="coredns", version="1.15.0")
 TRAEFIK = Part(
     name="traefik",
@@ -76,4 +89,7 @@ TRAEFIK = Part(
 PAUSE = Part(name="pause", version="3.10.1")
 """Plays the part of Kubernetes' own image of that version, which kubeadm asks for."""
 
-PARTS: Mapping[str, Part] = {part.name: part for part in (KUBERNETES, HELM, KWOK, COREDNS, PAUSE, TRAEFIK)}
+_USUAL = (KUBERNETES, HELM, KWOK, COREDNS, PAUSE, TRAEFIK, DESCHEDULER)
+PARTS: Mapping[str, Part] = {part.name: part for part in (*_USUAL, KUBERNETES_BEFORE)}
+USUAL = tuple(part.name for part in _USUAL)
+"""What is compiled unless something else is asked for."""

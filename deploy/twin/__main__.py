@@ -41,6 +41,7 @@ def up(
     folder: Folder = HOME,
     size: Annotated[str, typer.Option(envvar="SIZE", help="small or full.")] = "small",
     layout: Annotated[str, typer.Option(envvar="LAYOUT", help="witness or 3+2.")] = "witness",
+    kubernetes: Annotated[str, typer.Option(envvar="KUBERNETES", help="Its version: now, or before it.")] = "now",
     only: Only = "",
     *,
     machines_only: Annotated[bool, typer.Option(help="Machines and network alone, without the playbook.")] = False,
@@ -49,7 +50,7 @@ def up(
     console = _console()
     home = folder.absolute()
     reporter = Reporter(console)
-    twin = whole.up(home, size, layout, _listed(only), reporter, machines_only=machines_only)
+    twin = whole.up(home, size, layout, kubernetes, _listed(only), reporter, machines_only=machines_only)
     whole_twin = not only and not machines_only
     if whole_twin:
         until_ready(twin, reporter)

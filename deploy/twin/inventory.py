@@ -50,6 +50,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """The twin as it shall be: machines, places with their nets, people's namespaces with their addresses.
 
+    ``kubernetes`` says which of two versions: that of ``now`` or the one before.
     ``addresses`` are those by which people reach the sites, ``ways`` where the people of each region are sent,
     ``points`` the sites that each point of the CDN asks, in its order.
     """
@@ -58,6 +59,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     octet: int
     size: str
     layout: str
+    kubernetes: str = "now"
     release: str
     mirror: str
     places: dict[str, str]
@@ -106,18 +108,18 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
         return (*_EVERYWHERE, *sorted({_ROLES.get(name, name) for name in wanted}))
 
 
-def resolve(home: Path, size: str, layout: str) -> Inventory:
+def resolve(home: Path, size: str, layout: str, kubernetes: str = "now") -> Inventory:
     """Ask Ansible what the inventory comes to; raises ``TwinFailed`` when it is wrong. A second or two."""
-    known = {"size": ("small", "full"), "layout": ("witness", "3+2")}
-    for name, value in (("size", size), ("layout", layout)):
-        if value not in known[name]:
-            raise TwinFailed(f"The {name} is {' or '.join(known[name])}, not {value}.")
+    known = {"size": ("small", "full"), "layout": ("witness", "3+2"), "version of Kubernetes": ("now", "before")}
+    for (name, values), value in zip(known.items(), (size, layout, kubernetes), strict=True):
+        if value not in values:
+            raise TwinFailed(f"The {name} is {' or '.join(values)}, not {value}.")
     target = home / "inventory.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_suffix(".new")
     run(
         *(ansible("ansible-playbook"), "-i", SOURCE, _PLAYBOOK, "-e", f"target={fresh}"),
-        environment=surroundings(home) | {"SIZE": size, "LAYOUT": layout},
+        environment=surroundings(home) | {"SIZE": size, "LAYOUT": layout, "KUBERNETES": kubernetes},
         limit=_RESOLVING,
     )
     inventory = decode(fresh.read_bytes())
@@ -175,7 +177,7 @@ def surroundings(home: Path, inventory: Inventory | None = None) -> dict[str, st
     chosen = {}
     if inventory is not None:
         chosen = {"TWIN_PREFIX": inventory.prefix, "TWIN_OCTET": str(inventory.octet)}
-        chosen |= {"SIZE": inventory.size, "LAYOUT": inventory.layout}
+        chosen |= {"SIZE": inventory.size, "LAYOUT": inventory.layout, "KUBERNETES": inventory.kubernetes}
         workers = (one for one in inventory.machines if "worker" in one.groups)
         # Without a cluster there is no S3 for copies of the database.
         chosen["TWIN_BACKUPS"] = "yes" if any((home / "machines" / one.name).exists() for one in workers) else "no"

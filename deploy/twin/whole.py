@@ -59,19 +59,28 @@ class Twin:
         _wait_up(machines)
 
 
-def up(home: Path, size: str, layout: str, only: Sequence[str], reporter: Reporter, *, machines_only: bool) -> Twin:
+def up(
+    home: Path,
+    size: str,
+    layout: str,
+    kubernetes: str,
+    only: Sequence[str],
+    reporter: Reporter,
+    *,
+    machines_only: bool,
+) -> Twin:
     """Bring it up, or go on where an interrupted run ended."""
     host.check_root()
     host.ensure_programs(reporter)
     with alone(home, reporter):
         with reporter.step("Reading the inventory"):
-            twin = Twin(home, resolve(home, size, layout))
+            twin = Twin(home, resolve(home, size, layout, kubernetes))
         inventory = twin.inventory
         machines, roles = inventory.chosen(only), inventory.roles(only)
         network.check(inventory, home)
         new = tuple(one for one in machines if not twin.running(one).runs)
         host.check_room(new, home)
-        given = "" if machines_only else goods.ensure(machines, reporter)
+        given = "" if machines_only else goods.ensure(machines, kubernetes, reporter)
         _keys(home, inventory)
         with base_held(reporter):
             mirror = inventory.mirror or mirrors()["archive"].rstrip("/")

@@ -15,7 +15,7 @@ CHART = Path(__file__).resolve().parents[2] / "deploy" / "chart" / "insuretech"
 RELEASE = "insuretech"
 VALUES: Mapping[str, Any] = {
     "publicUrl": "https://insuretech.example",
-    "tags": {"app": "1", "kafka": "1", "valkey": "1", "garage": "1", "traefik": "1"},
+    "tags": {"app": "1", "kafka": "1", "valkey": "1", "garage": "1", "traefik": "1", "descheduler": "1"},
     "cdn": {"points": ["10.0.9.11"]},
     "database": {"proxies": [{"zone": "spb", "address": "10.0.1.21"}, {"zone": "msk", "address": "10.0.2.21"}]},
 }

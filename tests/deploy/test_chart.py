@@ -95,7 +95,7 @@ def test_no_pod_has_rights(chart: Rendered) -> None:
     """Whoever breaks into one would have the machine, or the cluster."""
     for name, pod in chart.pods():
         spec = pod["spec"]
-        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["automountServiceAccountToken"] is (name == "insuretech-descheduler"), name
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
     for name, container in chart.containers():
@@ -104,6 +104,15 @@ def test_no_pod_has_rights(chart: Rendered) -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }, name
+
+
+def test_the_one_with_rights_reads_and_asks_pods_to_leave(chart: Rendered) -> None:
+    """With more of them a hole in it would be one in the cluster, Secrets and all."""
+    everywhere = chart.get("ClusterRole", "descheduler")["rules"]
+    assert {verb for rule in everywhere for verb in rule["verbs"]} == {"get", "list", "watch"}
+    assert {kind for rule in everywhere for kind in rule["resources"]}.isdisjoint({"secrets", "configmaps", "*"})
+    here = chart.get("Role", "descheduler")["rules"]
+    assert {kind for rule in here for kind in rule["resources"]} == {"pods/eviction", "events"}
 
 
 def test_every_container_says_what_it_needs_and_has_an_end_to_its_memory(chart: Rendered) -> None:
@@ -271,7 +280,7 @@ def test_everything_that_has_replicas_keeps_some_while_machines_are_emptied(char
     single = {one["metadata"]["name"] for one in chart.of("Job", "CronJob", "DaemonSet")}
     many = {name for name, _ in chart.pods()} - single
 
-    assert many - protected == {"insuretech-keeper"}
+    assert many - protected == {"insuretech-keeper", "insuretech-descheduler"}
 
 
 # ---------------------------------------------------------------- who speaks to whom

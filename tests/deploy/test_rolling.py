@@ -194,13 +194,13 @@ def test_only_nodes_that_an_upgrade_closed_are_opened(found: Found) -> None:
     assert found[MARKED] == ["msk-w-2"]
 
 
-SETS = ["insuretech-quotes 3 3", "insuretech-orders 3 2", "insuretech-redis-spb 3 ", "idle 0 "]
+SETS = ["insuretech-quotes 3 3", "insuretech-orders 3 2", "insuretech-redis-spb 3 ", "idle 0 ", "kube-proxy 7 6"]
 LACKING = ask("kubernetes", {"kubernetes_sets": {"rc": 0, "stdout_lines": SETS}}, "kubernetes_sets_ill")
 
 
 def test_sets_that_lack_pods_are_named(found: Found) -> None:
     """A node would be emptied while a service has a pod too few, and nobody would know which."""
-    assert found[LACKING] == ["insuretech-orders", "insuretech-redis-spb"]
+    assert found[LACKING] == ["insuretech-orders", "insuretech-redis-spb", "kube-proxy"]
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ def test_a_part_is_the_version_that_its_module_pins(part: Part) -> None:
     """The folder would say one version and the program be another."""
     pinned = (part.module / "go.mod").read_text(encoding="ascii")
 
-    assert re.search(
-        rf"\s\S+/{part.name}(/v\d+)? v{re.escape(part.version)}(?: // indirect)?$", pinned, flags=re.MULTILINE
-    )
+    name = part.name.removesuffix("-before")
+    line = rf"\s\S+/{name}(/v\d+)? v{re.escape(part.version)}(?: // indirect)?$"
+    assert re.search(line, pinned, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS.values() if part is not PAUSE], ids=lambda part: part.name)

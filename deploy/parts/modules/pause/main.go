@@ -1,4 +1,5 @@
 // What holds a pod's namespaces while its containers come and go: it waits, buries orphans, and leaves when told.
+// With -v it ends at once, by which kubeadm tries before an upgrade whether the cluster still starts pods.
 package main
 
 import (
@@ -8,6 +9,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "-v" {
+		return
+	}
 	told := make(chan os.Signal, 8)
 	signal.Notify(told, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)
 	for signal := range told {
