@@ -46,7 +46,7 @@ images: deploy-parts cluster-parts ## make the container images, with lists of t
 	@exec $(BIN)/python -m deploy.images $(ARGS)
 
 test-deploy: deploy-environment ## the chart as Helm renders it and as a real scheduler places it; ARGS= goes to pytest
-	@$(BIN)/python -m deploy.parts helm kubernetes kwok && exec $(BIN)/pytest -m deploy $(ARGS) tests/deploy
+	@$(BIN)/python -m deploy.parts helm kubernetes kwok descheduler && exec $(BIN)/pytest -m deploy $(ARGS) tests/deploy
 
 twin: deploy-environment ## two data centres and a witness on this machine, as root; ONLY=postgresql,etcd SIZE=full LAYOUT=3+2 KUBERNETES=before
 	@exec $(BIN)/python -m deploy.twin up $(ARGS)

@@ -204,17 +204,13 @@ def _kill_dns(scene: Scene) -> tuple[str, ...]:
     return (name,)
 
 
-def roll_services(twin: Twin, *kinds: str) -> None:
-    """Replace the pods of what is of these kinds, new ones before old ones go."""
-    words = (*kubectl(twin), "--namespace", "insuretech", "rollout")
+def _roll_services(scene: Scene) -> tuple[str, ...]:
+    """Replace all pods, new ones before old ones go."""
+    words = (*kubectl(scene.twin), "--namespace", "insuretech", "rollout")
     ours = ("--selector", "app.kubernetes.io/instance=insuretech")
-    for kind in kinds:
+    for kind in ("deployment", "daemonset"):
         run(*words, "restart", kind, *ours)
         run(*words, "status", "--timeout=20m", kind, *ours, limit=1300)
-
-
-def _roll_services(scene: Scene) -> tuple[str, ...]:
-    roll_services(scene.twin, "deployment", "daemonset")
     return ("kubernetes",)
 
 

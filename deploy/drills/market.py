@@ -22,7 +22,6 @@ from deploy.commands import TwinFailed
 from deploy.drills import report
 from deploy.drills.database_drill import DatabaseDrill
 from deploy.drills.drill import ROOT, Drill, Outcome, sightings
-from deploy.drills.faults import roll_services
 from deploy.drills.history import read
 from deploy.drills.judge import READ_GOAL, WRITE_GOAL
 from deploy.drills.sale.books import all_reactions, read_books, still_moving
@@ -38,6 +37,8 @@ _ANSWER = 60.0
 """Seconds until all pods are ready again; until nothing moves any more; for one answer."""
 _PAYABLE = 90
 """Seconds for which the provider lets a payment be paid."""
+_SPREAD_AGAIN = 600.0
+"""Seconds within which the descheduler has services in both sites again."""
 _AGREED = 10.0
 """Seconds in which projections must equal their source once all is well."""
 _SPREAD = {"market", "sandbox", "storefront", "quotes", "orders", "catalogue", "documents", "settlement"}
@@ -80,11 +81,17 @@ class Market(Drill):
         wait_well(self.twin, _WHOLE)
 
     def fail_back(self) -> None:
-        """Services that one site has taken over are spread over both again (docs/operations/machines.md)."""
+        """Wait until services that one site has taken over stand in both again, which they do by themselves."""
+        until = time.monotonic() + _SPREAD_AGAIN
+        while not self._spread():
+            if time.monotonic() > until:
+                raise TwinFailed(f"Services do not stand in both sites after {_SPREAD_AGAIN:.0f} s.")
+            time.sleep(2)
+        self.wait_whole()
+
+    def _spread(self) -> bool:
         places = [set(one.ready) for one in look(self.twin).workloads if one.name in _SPREAD]
-        if any(len(zones) < len(person.NEAR) for zones in places):
-            roll_services(self.twin, "deployment")
-            self.wait_whole()
+        return all(len(zones) >= len(person.NEAR) for zones in places)
 
     def prepare(self) -> None:
         """Insurers and the provider at their best: the faults are ours."""
