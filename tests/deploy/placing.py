@@ -90,8 +90,9 @@ class Cluster:
 
     def kubectl(self, *words: str, given: Iterable[Mapping[str, Any]] = ()) -> str:
         """What kubectl answers; raises ``AssertionError`` with what it says when it refuses."""
-        command = (self.kubernetes.called("kubectl"), "--kubeconfig", self.folder / "administrator.yaml", *words)
-        text = yaml.safe_dump_all(given) if given else None
+        way_in = f"--kubeconfig={self.folder / 'administrator.yaml'}"
+        command = (str(self.kubernetes.called("kubectl")), way_in, *words)
+        text = yaml.safe_dump_all(given)
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -130,7 +131,7 @@ class Cluster:
         file.write_text(policy, encoding="utf-8")
         words = (f"--kubeconfig={self.kubeconfig('descheduler', token)}", f"--policy-config-file={file}")
         port = f"--secure-port={free_port()}"
-        command = (find("descheduler").program, *words, port, "--descheduling-interval=0")
+        command = (str(find("descheduler").program), *words, port, "--descheduling-interval=0")
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
 
@@ -158,7 +159,7 @@ class Cluster:
 
     def _start(self, name: str, *words: str, program: Path | None = None) -> None:
         log = self._processes.enter_context((self.folder / f"{name}.log").open("wb"))
-        command = (program or self.kubernetes.called(name), *words)
+        command = (str(program or self.kubernetes.called(name)), *words)
         surroundings = {**os.environ, "HOME": str(self.folder)}
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=surroundings)
         self._processes.callback(_end, process)

@@ -18,6 +18,7 @@ import structlog
 from litestar import Litestar
 from sqlalchemy.exc import SQLAlchemyError
 
+from insuretech.compose.addresses import service_of
 from insuretech.compose.database import database_address, reason_of
 from insuretech.compose.edge import application, failure_page_of, unwired
 from insuretech.compose.feeds import feeds_of
@@ -66,6 +67,10 @@ class ServiceProcess:
     def names(self) -> str:
         """For logs."""
         return ",".join(service.name for service in self.services)
+
+    def elsewhere(self, path: str) -> bool:
+        """Whether another process answers for a path."""
+        return service_of(path) not in {None, *(service.name for service in self.services)}
 
     def work(self) -> None:
         """Begin to start: requests to us are answered from now on, if only by the probes."""
@@ -187,7 +192,7 @@ def serve_services(names: Sequence[str], settings: Settings, announce: Announce)
 
 async def _run(names: Sequence[str], settings: Settings, stopping: Stopping, announce: Announce) -> None:
     process = build(names, settings, _keyring(names, settings))
-    await host(process, settings, stopping, announce, drain=settings.drain)
+    await host(process, settings, stopping, announce, drain=settings.drain, elsewhere=process.elsewhere)
 
 
 def _keyring(names: Sequence[str], settings: Settings) -> Keyring:
