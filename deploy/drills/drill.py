@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 from rich.table import Table
 
-from cluster.fetching import Reporter
+from cluster.fetching import PartFailed, Reporter
 from deploy.commands import TwinFailed
 from deploy.drills.databases import Databases, Sight
 from deploy.drills.faults import Fault, Scene, catalogue
@@ -66,14 +66,12 @@ class Drill(ABC):
             with self.crowd(), self._watched():
                 time.sleep(_WARM_UP)
                 marks.note(Mark(at=time.time(), what="warm"))
-                for fault in faults:
-                    with self.reporter.step(f"{fault.name}: {fault.what}"):
-                        self._go_through(fault, marks)
-                    time.sleep(_SETTLE)
+                broken = [words for fault in faults if (words := self._gone_through(fault, marks))]
                 marks.note(Mark(at=time.time(), what="quiet"))
         with self.reporter.step("Judging"):
             self.wait_whole()
-            return self.judged(began, {name: fault.automatic for name, fault in catalogue().items()})
+            outcome = self.judged(began, {name: fault.automatic for name, fault in catalogue().items()})
+        return Outcome(outcome.table, (*outcome.violations, *broken))
 
     def begin(self) -> None:
         """Forget what an earlier drill has left, and have ready what the crowd finds."""
@@ -81,6 +79,20 @@ class Drill(ABC):
         for path in (*self.histories, self.marks, self.sights):
             path.unlink(missing_ok=True)
         self.prepare()
+
+    def _gone_through(self, fault: Fault, marks: History) -> str:
+        """Go through a fault. Where it cannot be brought to its end, say why, and let the next one come only when all
+        is whole in spite of that.
+        """
+        try:
+            with self.reporter.step(f"{fault.name}: {fault.what}"):
+                self._go_through(fault, marks)
+        except (TwinFailed, PartFailed) as error:
+            self.wait_whole()
+            return f"broken off: {fault.name}: {error}"
+        finally:
+            time.sleep(_SETTLE)
+        return ""
 
     def _go_through(self, fault: Fault, marks: History) -> None:
         scene = Scene(self.twin, self.databases)

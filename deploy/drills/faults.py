@@ -52,7 +52,7 @@ class Fault:
 
     def fits(self, twin: Twin) -> bool:
         """Whether a twin has what it needs."""
-        there = {group for one in twin.machines for group in one.machine.groups}
+        there = {name for one in twin.machines for name in (one.machine.site, *one.machine.groups)}
         if kubeconfig(twin).exists():
             there.add("cluster")
         wanted = ((self.layout, twin.inventory.layout), (self.kubernetes, twin.inventory.kubernetes))

@@ -54,8 +54,9 @@ def lose_etcd(twin: Twin) -> tuple[str, ...]:
     """All members of Patroni's etcd but one lose their disks; the one that stays comes first."""
     members = sorted(twin.chosen(["etcd"]), key=lambda one: (one.machine.site != "msk", one.name))
     last, *others = (one.name for one in members)
+    killed = "systemctl kill --signal=KILL patroni-etcd; systemctl stop patroni-etcd"
     for name in others:
-        twin.machine(name).ssh("systemctl stop patroni-etcd && rm -r /var/lib/patroni-etcd/member", limit=60)
+        twin.machine(name).ssh(f"{killed}; rm -rf /var/lib/patroni-etcd/member", limit=60)
         # Empty and started anew, as a machine does by itself: it must not make a cluster of its own.
         twin.machine(name).ssh("systemctl start --no-block patroni-etcd")
     return (last, *others)
