@@ -208,7 +208,8 @@ def _rows(windows: Sequence[Window]) -> list[tuple[str, ...]]:
     return [
         (
             one.fault,
-            *(f"{gap:.1f}" for gap in (one.write_gap, one.read_gap, one.purchase_gap, one.well - one.heal)),
+            *(f"{gap:.1f}" for gap in (one.write_gap, one.read_gap, one.purchase_gap)),
+            f"{one.well - one.heal:.1f}" if one.well >= one.heal else "never",
             str(one.calls),
             str(one.unknown),
             f"{one.p99:.2f}",
