@@ -63,7 +63,8 @@ def test_a_fault_that_breaks_off_does_not_take_the_others_along(
     monkeypatch.setattr(drill, "_WARM_UP", 0.0)
     monkeypatch.setattr(drill, "_SETTLE", 0.0)
     monkeypatch.setattr(drill, "Databases", Nobody)
-    struck, mended = [], []
+    struck: list[str] = []
+    mended: list[str] = []
 
     def strike(name: str) -> Fault:
         def strikes(scene: Scene) -> tuple[str, ...]:
