@@ -39,7 +39,7 @@ def test_a_part_is_the_version_that_its_module_pins(part: Part) -> None:
 def test_every_module_has_a_checksum(part: Part) -> None:
     """A module without one could be anything."""
     pinned = (part.module / "go.mod").read_text(encoding="ascii")
-    replaced = dict(re.findall(r"^\s*(\S+) => (\S+ v\S+)$", pinned, flags=re.MULTILINE))
+    replaced = dict(re.findall(r"^(?:replace)?\s*(\S+) => (\S+ v\S+)$", pinned, flags=re.MULTILINE))
     required = re.findall(r"^(?:require)?\s+(\S+) (v\S+)(?: // indirect)?$", pinned, flags=re.MULTILINE)
     known = (part.module / "go.sum").read_text(encoding="ascii")
 
