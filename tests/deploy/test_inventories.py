@@ -34,6 +34,8 @@ OF_THE_TWIN_ALONE = frozenset(
             "people",
             "memory",
         ),
+        # Two versions of Kubernetes, and which one its nodes have.
+        *("kubernetes_known", "kubernetes_choice", "kubernetes_chosen"),
         # What stands in for the cluster in tests of the ways in.
         "twin_ingress",
     }
