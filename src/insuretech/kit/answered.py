@@ -4,6 +4,8 @@ from litestar.types import HTTPScope, Message, Send
 from prometheus_client import Counter
 
 ANSWERED = Counter("insuretech_requests_total", "Requests answered, by method and status.", ["method", "status"])
+_known: dict[tuple[str, int], Counter] = {}
+"""Counters that were asked for before: looking one up by its labels costs more than counting."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -13,7 +15,11 @@ def counting(scope: HTTPScope, send: Send) -> Send:
 
     async def counted(message: Message) -> None:
         if message["type"] == "http.response.start":
-            ANSWERED.labels(method, message["status"]).inc()
+            labels = (method, message["status"])
+            counter = _known.get(labels)
+            if counter is None:
+                counter = _known[labels] = ANSWERED.labels(*labels)
+            counter.inc()
         await send(message)
 
     return counted
