@@ -164,7 +164,7 @@ class Drill(ABC):
 
     @abstractmethod
     def fail_back(self) -> None:
-        """What an operator does once all is well again."""
+        """Return when what moved in the meantime is back in its place; raises ``TwinFailed`` when it stays away."""
 
     @abstractmethod
     def prepare(self) -> None:
