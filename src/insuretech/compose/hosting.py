@@ -102,7 +102,7 @@ async def host(
     *,
     drain: float = 0.0,
     trouble: Callable[[], str | None] = lambda: None,
-    elsewhere: Callable[[str], bool] = lambda _: False,
+    elsewhere: Callable[[str], bool] | None = None,
 ) -> None:
     """Serve until asked to stop; ``announce`` is called once, when requests are answered.
 

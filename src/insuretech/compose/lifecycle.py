@@ -47,7 +47,7 @@ class Gate:
     power cut addresses of pods move, and for some seconds a balancer may take us for those who had ours before.
     """
 
-    def __init__(self, app: ASGIApp, phase: Phase, elsewhere: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(self, app: ASGIApp, phase: Phase, elsewhere: Callable[[str], bool] | None = None) -> None:
         self._app = app
         self._phase = phase
         self._elsewhere = elsewhere
@@ -58,15 +58,19 @@ class Gate:
         elif not self._phase.begun and not scope["path"].startswith(_ALWAYS_ANSWERED):
             await _say_not_yet(send)
         else:
-            await self._app(scope, receive, self._misled(scope["path"], self._closing(send)))
+            say = self._closing(send)
+            if self._elsewhere is not None:
+                say = self._misled(self._elsewhere, scope["path"], say)
+            await self._app(scope, receive, say)
 
-    def _misled(self, path: str, send: Send) -> Send:
+    @staticmethod
+    def _misled(elsewhere: Callable[[str], bool], path: str, send: Send) -> Send:
         refused = False
 
         async def judged(message: Message) -> None:
             nonlocal refused
             if message["type"] == "http.response.start" and message["status"] == HTTPStatus.NOT_FOUND:
-                refused = self._elsewhere(path)
+                refused = elsewhere(path)
                 if refused:
                     await _say_not_yet(send, closes=True)
             if not refused:
