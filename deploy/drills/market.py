@@ -41,8 +41,6 @@ _SPREAD_AGAIN = 600.0
 """Seconds within which the descheduler has services in both sites again."""
 _AGREED = 10.0
 """Seconds in which projections must equal their source once all is well."""
-_SPREAD = {"market", "sandbox", "storefront", "quotes", "orders", "catalogue", "documents", "settlement"}
-"""Services, by the processes they run in."""
 _COLUMNS = (
     "fault",
     "no write for",
@@ -90,8 +88,8 @@ class Market(Drill):
         self.wait_whole()
 
     def _spread(self) -> bool:
-        places = [set(one.ready) for one in look(self.twin).workloads if one.name in _SPREAD]
-        return all(len(zones) >= len(person.NEAR) for zones in places)
+        places = [set(one.ready) for one in look(self.twin).workloads if one.service]
+        return bool(places) and all(len(zones) >= len(person.NEAR) for zones in places)
 
     def prepare(self) -> None:
         """Insurers and the provider at their best: the faults are ours."""

@@ -45,11 +45,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """Pods of one kind: how many are ready in each zone, and how many there are."""
+    """Pods of one kind: how many are ready in each zone, how many there are, and whether they are services of ours."""
 
     name: str
     ready: Mapping[str, int]
     pods: int
+    service: bool = False
 
 
 class Inside(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,14 +157,19 @@ def _nodes(told: Mapping[str, Any]) -> Iterator[Node]:
 
 def _workloads(pods: Iterable[Mapping[str, Any]], zones: Mapping[str, str]) -> Iterator[Workload]:
     counted: Counter[str] = Counter()
+    services = set()
     ready: dict[str, Counter[str]] = {}
     for one in pods:
         if one["status"].get("phase") in _ENDED:
             continue
         name = one["metadata"]["labels"].get("app.kubernetes.io/component", "?")
         counted[name] += 1
+        if one["metadata"]["labels"].get("insuretech/service") == "true":
+            services.add(name)
         conditions = {each["type"]: each["status"] for each in one["status"].get("conditions", ())}
         if conditions.get("Ready") == "True":
             ready.setdefault(name, Counter())[zones.get(one["spec"].get("nodeName", ""), "?")] += 1
     for name in sorted(counted):
-        yield Workload(name=name, ready=dict(ready.get(name, Counter())), pods=counted[name])
+        yield Workload(
+            name=name, ready=dict(ready.get(name, Counter())), pods=counted[name], service=name in services
+        )

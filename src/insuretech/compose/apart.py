@@ -181,7 +181,14 @@ def _application(process: ServiceProcess, settings: Settings) -> Litestar:
         process.services, process.platform, phase=process.phase, without=without, patience=_PATIENCE
     )
     routes = [route for service in process.services for route in service.routes]
-    return application([*routes, *probes], settings, [running], failure_page_of(process.services), described=False)
+    return application(
+        [*routes, *probes],
+        settings,
+        [running],
+        failure_page_of(process.services),
+        described=False,
+        elsewhere=process.elsewhere,
+    )
 
 
 def serve_services(names: Sequence[str], settings: Settings, announce: Announce) -> None:
@@ -192,7 +199,7 @@ def serve_services(names: Sequence[str], settings: Settings, announce: Announce)
 
 async def _run(names: Sequence[str], settings: Settings, stopping: Stopping, announce: Announce) -> None:
     process = build(names, settings, _keyring(names, settings))
-    await host(process, settings, stopping, announce, drain=settings.drain, elsewhere=process.elsewhere)
+    await host(process, settings, stopping, announce, drain=settings.drain)
 
 
 def _keyring(names: Sequence[str], settings: Settings) -> Keyring:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from litestar import Litestar, Request, Response
 from litestar.config.compression import CompressionConfig
 from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -30,6 +31,7 @@ from insuretech.kit.bodies import JsonBodies, RequestGuard, reading_out
 from insuretech.kit.heads import answer_head
 from insuretech.kit.platform import Service
 from insuretech.kit.positions import Positions
+from insuretech.kit.problems import Unavailable, come_again
 from insuretech.kit.settings import Settings
 from insuretech.kit.web import UNCOMPRESSED, problem_handler
 
@@ -46,16 +48,19 @@ def application(
     failure_page: FailureHandler | None = None,
     *,
     described: bool = True,
+    elsewhere: Callable[[str], bool] | None = None,
 ) -> Litestar:
     """An ASGI application of these routes; ``lifespan`` wraps the time it runs.
 
     ``failure_page`` answers people who open an address that is not there; programs get a problem document.
-    ``described`` gives out the OpenAPI document of these routes.
+    ``described`` gives out the OpenAPI document of these routes. ``elsewhere`` says of a path whether another process
+    answers for it.
     """
+    failures = _failures(problem_handler(settings.base_url), failure_page)
     return _Edge(
         routes,
         lifespan=list(lifespan),
-        exception_handlers={Exception: _failures(problem_handler(settings.base_url), failure_page)},
+        exception_handlers={Exception: _misled(failures, elsewhere) if elsewhere else failures},
         middleware=[
             DefineMiddleware(RequestGuard, size=settings.body_limit, seconds=settings.body_time_limit),
             JsonBodies,
@@ -141,3 +146,18 @@ def _failures(for_programs: FailureHandler, for_people: FailureHandler | None) -
         return for_programs(request, error)
 
     return handle
+
+
+def _misled(handle: FailureHandler, elsewhere: Callable[[str], bool]) -> FailureHandler:
+    """Says of what nobody has here and another process has, that it is to be asked for again.
+
+    After a power cut addresses of pods move, and for some seconds a balancer may take us for those who had ours before.
+    The connection is closed, so that the next request of that caller gets to whom it was meant for.
+    """
+
+    def judged(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        if isinstance(error, NotFoundException) and elsewhere(request.url.path):
+            error = Unavailable(headers={**come_again(), "Connection": "close"})
+        return handle(request, error)
+
+    return judged

@@ -102,15 +102,13 @@ async def host(
     *,
     drain: float = 0.0,
     trouble: Callable[[], str | None] = lambda: None,
-    elsewhere: Callable[[str], bool] | None = None,
 ) -> None:
     """Serve until asked to stop; ``announce`` is called once, when requests are answered.
 
     After the wish to stop, requests are still taken for ``drain`` seconds while the probes send callers elsewhere.
     ``trouble`` is asked every second whether something we cannot go on without has ended; its sentence is raised.
-    ``elsewhere`` says of a path whether another process answers for it.
     """
-    requests = OpenRequests(Gate(hosted.app, hosted.phase, elsewhere))
+    requests = OpenRequests(Gate(hosted.app, hosted.phase))
     async with _started(hosted.app):
         server = _server(requests, settings)
         serving = asyncio.create_task(server.serve())

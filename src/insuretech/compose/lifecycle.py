@@ -1,8 +1,6 @@
 """Where a process is in its life, and what it therefore says to requests."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Literal
 
 from litestar.enums import ScopeType
@@ -42,15 +40,11 @@ class Gate:
 
     While it starts, everything but probes gets 503: half of an answer would be a wrong one. While it drains, every
     answer closes its connection, so that the next request of that caller goes to another replica.
-
-    What nobody has here and ``elsewhere`` says of a path that another process has it, gets 503 in place of 404: after a
-    power cut addresses of pods move, and for some seconds a balancer may take us for those who had ours before.
     """
 
-    def __init__(self, app: ASGIApp, phase: Phase, elsewhere: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, app: ASGIApp, phase: Phase) -> None:
         self._app = app
         self._phase = phase
-        self._elsewhere = elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -58,25 +52,7 @@ class Gate:
         elif not self._phase.begun and not scope["path"].startswith(_ALWAYS_ANSWERED):
             await _say_not_yet(send)
         else:
-            say = self._closing(send)
-            if self._elsewhere is not None:
-                say = self._misled(self._elsewhere, scope["path"], say)
-            await self._app(scope, receive, say)
-
-    @staticmethod
-    def _misled(elsewhere: Callable[[str], bool], path: str, send: Send) -> Send:
-        refused = False
-
-        async def judged(message: Message) -> None:
-            nonlocal refused
-            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.NOT_FOUND:
-                refused = elsewhere(path)
-                if refused:
-                    await _say_not_yet(send, closes=True)
-            if not refused:
-                await send(message)
-
-        return judged
+            await self._app(scope, receive, self._closing(send))
 
     def _closing(self, send: Send) -> Send:
         async def closing(message: Message) -> None:
@@ -87,9 +63,7 @@ class Gate:
         return closing
 
 
-async def _say_not_yet(send: Send, *, closes: bool = False) -> None:
+async def _say_not_yet(send: Send) -> None:
     headers = [(b"content-length", b"0"), (b"retry-after", b"1"), (b"cache-control", b"no-store")]
-    if closes:
-        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": b"", "more_body": False})

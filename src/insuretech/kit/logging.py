@@ -1,5 +1,6 @@
 """Structured logs on standard error, one JSON object a line; never personal data, tokens or bodies."""
 
+import asyncio
 import logging
 import sys
 
@@ -13,10 +14,17 @@ def _add_trace(_: object, __: str, event: structlog.typing.EventDict) -> structl
     return event
 
 
+def _no_failure(record: logging.LogRecord) -> bool:
+    """Drops what a library says of being told to stop: SQLAlchemy prints the stack of a connection closed meanwhile."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def configure_logging(level: str = "INFO") -> None:
     """Set up structlog and let libraries speak through it from WARNING up."""
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(stream=sys.stderr, level=max(number, logging.WARNING), format="%(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_no_failure)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -13,6 +13,7 @@ from litestar.response import Stream
 from structlog.testing import capture_logs
 
 from insuretech.compose.edge import application
+from insuretech.kit.problems import NotFound
 from insuretech.kit.settings import Settings
 
 closed: list[str] = []
@@ -42,6 +43,12 @@ async def stream() -> Stream:
 @post("/form", include_in_schema=False)
 async def form() -> None:
     """Takes something, gives nothing."""
+
+
+@get("/gone", include_in_schema=False)
+async def gone() -> None:
+    """Something of ours that is not there any more."""
+    raise NotFound
 
 
 @get("/found/{token:str}", include_in_schema=False)
@@ -94,6 +101,23 @@ async def test_head_is_refused_where_get_is(app: Litestar) -> None:
     assert (head.status_code, missing.status_code) == (405, 404)
 
 
+async def test_who_is_taken_for_another_process_does_not_say_that_there_is_nothing() -> None:
+    """Otherwise a balancer that is some seconds behind has a buyer read that their order does not exist."""
+
+    def page_of_failure(_: object, error: Exception) -> Response[str]:
+        return Response(f"a page about {type(error).__name__}", status_code=getattr(error, "status", 404))
+
+    app = application([page, gone], Settings(), failure_page=page_of_failure, elsewhere={"/orders"}.__contains__)
+    async with client(app) as ask:
+        misled, nothing = await ask.post("/orders"), await ask.get("/no-such-page")
+        person = await ask.get("/orders", headers={"accept": "text/html"})
+        ours = await ask.get("/gone")
+    assert (misled.status_code, misled.headers["connection"]) == (503, "close")
+    assert int(misled.headers["retry-after"]) > 0
+    assert (person.status_code, person.text) == (503, "a page about Unavailable")
+    assert (nothing.status_code, ours.status_code) == (404, 404)
+
+
 async def test_logs_name_the_route_and_not_what_stands_in_the_address(app: Litestar) -> None:
     """Otherwise whoever reads logs can open the purchase of everybody whose page failed."""
     with capture_logs() as logged:
@@ -113,6 +137,7 @@ from sqlalchemy.engine import make_url
 import insuretech.cli.app
 from insuretech.compose.single import build
 from insuretech.kit.keyring import Keyring
+from insuretech.kit.problems import NotFound
 from insuretech.kit.settings import Settings
 build(Settings(), make_url("postgresql+asyncpg://nobody@nowhere/none"), Keyring.generate())
 print(*sorted({"pydantic", "openpyxl", "typst", "confluent_kafka", "redis"} & sys.modules.keys()))
