@@ -14,7 +14,7 @@ import msgspec
 
 from deploy.commands import TwinFailed
 from deploy.drills import report
-from deploy.drills.drill import ROOT, Drill, Outcome, sightings
+from deploy.drills.drill import ROOT, URGENT, Drill, Outcome, sightings
 from deploy.drills.history import read
 from deploy.drills.judge import Books, judge
 from deploy.drills.people import SCHEMA, Client, Crowd
@@ -61,7 +61,7 @@ class DatabaseDrill(Drill):
         )
         orders = self.folder / "crowd.json"
         orders.write_bytes(msgspec.json.encode(crowd))
-        command = [sys.executable, "-m", "deploy.drills.people", str(orders)]
+        command = [*URGENT, sys.executable, "-m", "deploy.drills.people", str(orders)]
         with (self.folder / "people.log").open("wb") as log:
             people = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
             try:

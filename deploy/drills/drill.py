@@ -25,6 +25,8 @@ _WARM_UP, _SETTLE = 8.0, SETTLE + 3
 """Seconds before the first fault; and after each, longer than what is still counted as felt of it."""
 _LOOK_EVERY = 0.5
 ROOT = Path(__file__).resolve().parents[2]
+URGENT = ("nice", "-n", "-15")
+"""Before people's commands: what they use is not ours, and is not slowed down when all of our machines are busy."""
 
 
 @dataclass(frozen=True)

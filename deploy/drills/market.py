@@ -21,7 +21,7 @@ from deploy import console
 from deploy.commands import TwinFailed
 from deploy.drills import report
 from deploy.drills.database_drill import DatabaseDrill
-from deploy.drills.drill import ROOT, Drill, Outcome, sightings
+from deploy.drills.drill import ROOT, URGENT, Drill, Outcome, sightings
 from deploy.drills.history import read
 from deploy.drills.judge import READ_GOAL, WRITE_GOAL
 from deploy.drills.sale.books import all_reactions, read_books, still_moving
@@ -114,6 +114,7 @@ class Market(Drill):
     def _load(self, region: str, path: Path) -> "Iterator[subprocess.Popen[bytes]]":
         where = network.NAMESPACES / network.people_of(self.twin.inventory, region)
         command = [
+            *URGENT,
             *("nsenter", f"--net={where}", sys.executable, "-m", "deploy.drills.sale.load", person.ADDRESS, str(path)),
             *("--searches", str(self.searches), "--purchases", str(self.purchases), "--called", region),
             *("--servers", ",".join(person.servers(self.twin, region))),

@@ -170,6 +170,4 @@ def _workloads(pods: Iterable[Mapping[str, Any]], zones: Mapping[str, str]) -> I
         if conditions.get("Ready") == "True":
             ready.setdefault(name, Counter())[zones.get(one["spec"].get("nodeName", ""), "?")] += 1
     for name in sorted(counted):
-        yield Workload(
-            name=name, ready=dict(ready.get(name, Counter())), pods=counted[name], service=name in services
-        )
+        yield Workload(name=name, ready=dict(ready.get(name, Counter())), pods=counted[name], service=name in services)

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, cast
 
 import asyncpg
 import msgspec
-from sqlalchemy import MetaData, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import MetaData, event, text
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
@@ -40,6 +40,13 @@ def service_metadata(service: str) -> MetaData:
     return MetaData(schema=service, naming_convention=NAMING)
 
 
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """A primary that was takes no writes, and is as good as away: connections made until now are thrown away."""
+    told = getattr(context.original_exception, "sqlstate", None)
+    if told == asyncpg.ReadOnlySQLTransactionError.sqlstate:
+        context.is_disconnect = True
+
+
 class Database:
     """The database as one service may use it."""
 
@@ -66,6 +73,7 @@ class Database:
             },
         )
 
+        event.listen(self.engine.sync_engine, "handle_error", _leave_a_standby)
         self._pool = cast("QueuePool", self.engine.pool)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._waiting: dict[object, float] = {}

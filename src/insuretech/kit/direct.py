@@ -23,6 +23,7 @@ _LOST = (
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # told when the farewell of the server came between two statements
+    asyncpg.ReadOnlySQLTransactionError,  # told by a primary that was, some moments before its connections are cut
 )
 
 
@@ -43,8 +44,8 @@ class Direct:
     async def all(self, connection: AsyncConnection, values: Mapping[str, Any]) -> Sequence[Row]:
         """Every row the statement gives.
 
-        Raises ``sqlalchemy.exc.IntegrityError`` where a constraint forbids it and ``ConnectionError`` when the
-        connection is lost.
+        Raises ``sqlalchemy.exc.IntegrityError`` where a constraint forbids it, ``ConnectionError`` when the connection
+        is lost or leads to a database that takes no writes, and ``sqlalchemy.exc.DBAPIError`` for all else.
         """
         driver = _autocommitting(connection)
         if driver is None:
@@ -58,6 +59,8 @@ class Direct:
         except _LOST as error:
             await connection.invalidate()
             raise ConnectionError(type(error).__name__) from error
+        except asyncpg.PostgresError as error:
+            raise sa.exc.DBAPIError(self.sql, None, error) from error
         except asyncio.CancelledError:
             # The answer may still be on its way: nobody else may read it from this connection.
             driver.terminate()

@@ -57,8 +57,9 @@ class KafkaRelay:
 
     ``interval`` is the seconds between looks at the table and at the other relays when no notification comes; ``batch``
     the most events of a range that are sent at once. A relay whose session has not been heard of for ``stale_after``
-    seconds is taken for frozen and its session ended, so that others go on. On cancellation a batch under way has
-    ``grace`` seconds to end.
+    seconds is taken for frozen and its session ended, so that others go on. What Kafka has not acknowledged after
+    ``patience`` seconds is sent again by another producer: one may wait for ever for a topic that was made anew. On
+    cancellation a batch under way has ``grace`` seconds to end.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class KafkaRelay:
         interval: float = 1.0,
         batch: int = 500,
         stale_after: float = 10.0,
+        patience: float = 30.0,
         grace: float = 2.0,
     ) -> None:
         self._database = database
@@ -80,6 +82,7 @@ class KafkaRelay:
         self._interval = interval
         self._batch = batch
         self._stale_after = stale_after
+        self._patience = patience
         self._grace = grace
         self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
@@ -224,11 +227,15 @@ class KafkaRelay:
             DELAY.labels(self._service).observe((now - envelope.occurred_at).total_seconds())
 
     async def _acknowledged(self, sent: asyncio.Future[None]) -> None:
-        """Wait as long as it takes, and say so when it takes long."""
-        done, _ = await asyncio.wait({sent}, timeout=_LONG)
+        """Wait, and say so when it takes long; raises ``NotSent`` when it takes too long."""
+        done, _ = await asyncio.wait({sent}, timeout=min(_LONG, self._patience))
         if not done:
             TROUBLE.labels(self._service).inc()
             log.warning("relay.waits_for_kafka", service=self._service)
+            done, _ = await asyncio.wait({sent}, timeout=max(0.0, self._patience - _LONG))
+        if not done:
+            sent.cancel()
+            raise NotSent(f"no answer in {self._patience:.0f} s")
         await sent
 
     async def _rest(self, producer: EventProducer, error: NotSent) -> None:

@@ -5,8 +5,11 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
+from confluent_kafka.admin import AdminClient
+
 from cluster.part import RunningKafka
 from insuretech.kit.relay_statements import RANGES
+from insuretech.kit.topics import Topic, Topics, differences
 from tests.cluster.events.city import City, running
 from tests.cluster.events.test_through_kafka import in_order
 from tests.system.running import strain
@@ -103,6 +106,22 @@ async def test_kafka_is_away_for_a_while_and_comes_back(city: City, kafka: Runni
         await city.until_seen(RESIDENTS, 120)
         await told_all(city, 120)
     assert await city.town.seen() == in_order(RESIDENTS, 120)
+
+
+async def test_a_topic_is_made_anew_while_news_wait(city: City) -> None:
+    """Otherwise whoever restores a lost Kafka has to restart every process as well, or events stay behind for good."""
+    topics, wanted = Topics(city.kafka), [Topic(city.topic, 6, 1)]
+    operator = AdminClient({"bootstrap.servers": city.kafka.servers})
+    async with running(city.relay(patience=8), city.relay(patience=8)):
+        async with moving(city, 90):
+            await asyncio.sleep(2)
+            await asyncio.to_thread(operator.delete_topics([city.topic])[city.topic].result, 30)
+            await asyncio.sleep(5)
+            assert await city.town.unpublished() > 0, "it waits in the outbox"
+            topics.apply(wanted, differences(wanted, topics.there([city.topic])))
+
+        await city.town.quiet(90 * strain())
+    assert all(numbers == sorted(numbers) and numbers[-1] == 89 for numbers in city.told().values())
 
 
 async def test_consumers_are_killed_and_replaced_while_news_flow(city: City) -> None:

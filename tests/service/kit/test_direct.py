@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from insuretech.kit.db import Database
 from insuretech.kit.direct import Direct
+from insuretech.orders import tables as orders
 
 _TABLE = sa.Table(
     "things",
@@ -112,6 +113,34 @@ async def test_a_cancelled_statement_leaves_no_answer_behind(database: Callable[
         found = await Direct(sa.select(sa.literal_column("1").label("one"))).first(connection, {})
     assert found is not None
     assert found["one"] == 1
+
+
+async def test_a_primary_that_was_is_left_for_the_one_that_is(database: Callable[[str], Database]) -> None:
+    """Otherwise buyers read in the moments of a switch-over that something broke, as often as they try."""
+    clear = sa.delete(orders.offers).where(sa.false()).returning(orders.offers.c.id)
+    no_writes = sa.text("set session characteristics as transaction read only")
+    kept = database("orders")
+
+    async with kept.reading() as connection:
+        await connection.execute(no_writes)
+        with pytest.raises(ConnectionError):
+            await Direct(clear).all(connection, {})
+    async with kept.reading() as connection:
+        await Direct(clear).all(connection, {})
+        await connection.execute(no_writes)
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        async with kept.transaction() as connection:
+            await connection.execute(clear)
+    assert refused.value.connection_invalidated
+    async with kept.transaction() as connection:
+        await connection.execute(clear)
+
+
+async def test_other_refusals_are_told_in_one_way_too(connection: AsyncConnection) -> None:
+    """Otherwise a database without room for another statement is a bug of ours in the eyes of a caller."""
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        await Direct(sa.select((1 / sa.cast(sa.literal("0"), sa.Integer)).label("one"))).all(connection, {})
+    assert getattr(refused.value.orig, "sqlstate", None) == "22012"
 
 
 async def test_a_lost_connection_is_told_and_thrown_away(database: Callable[[str], Database]) -> None:
