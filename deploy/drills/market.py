@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from deploy.drills.database_drill import DatabaseDrill
 from deploy.drills.drill import ROOT, URGENT, Drill, Outcome, sightings
 from deploy.drills.history import read
 from deploy.drills.judge import READ_GOAL, WRITE_GOAL
-from deploy.drills.sale.books import all_reactions, read_books, still_moving
+from deploy.drills.sale.books import all_reactions, left_behind, read_books, still_moving
 from deploy.drills.sale.judge import Verdict, Violation, Window, judge
 from deploy.twin import network, person
 from deploy.twin.inside import kubectl, look
@@ -39,6 +39,8 @@ _PAYABLE = 90
 """Seconds for which the provider lets a payment be paid."""
 _SPREAD_AGAIN = 600.0
 """Seconds within which the descheduler has services in both sites again."""
+_HANDED_ON = 30.0
+"""Seconds after which an event that still waits for Kafka has stayed behind."""
 _AGREED = 10.0
 """Seconds in which projections must equal their source once all is well."""
 _COLUMNS = (
@@ -79,17 +81,28 @@ class Market(Drill):
         wait_well(self.twin, _WHOLE)
 
     def fail_back(self) -> None:
-        """Wait until services that one site has taken over stand in both again, which they do by themselves."""
-        until = time.monotonic() + _SPREAD_AGAIN
-        while not self._spread():
-            if time.monotonic() > until:
-                raise TwinFailed(f"Services do not stand in both sites after {_SPREAD_AGAIN:.0f} s.")
-            time.sleep(2)
+        """Wait until services that one site has taken over stand in both again and no event has stayed behind, both of
+        which come to be by themselves: the next fault must not put right what this one has left.
+        """
+        self._until(self._spread, _SPREAD_AGAIN, "services stand in both sites")
+        schemas = self._schemas()
+        self._until(lambda: not asyncio.run(left_behind(self.rows, schemas, _HANDED_ON)), _QUIET, "events go on")
         self.wait_whole()
+
+    def _until(self, done: Callable[[], bool], limit: float, what: str) -> None:
+        until = time.monotonic() + limit
+        while not done():
+            if time.monotonic() > until:
+                raise TwinFailed(f"After {limit:.0f} s it is still not so that {what}.")
+            time.sleep(2)
 
     def _spread(self) -> bool:
         places = [set(one.ready) for one in look(self.twin).workloads if one.service]
         return bool(places) and all(len(zones) >= len(person.NEAR) for zones in places)
+
+    def _schemas(self) -> list[str]:
+        """Schemas of services that have events."""
+        return sorted({one.database.service for one in all_reactions(self.folder)} | {"quotes"})
 
     def prepare(self) -> None:
         """Insurers and the provider at their best: the faults are ours."""
@@ -158,8 +171,7 @@ class Market(Drill):
 
     def _wait_quiet(self, began: float) -> None:
         """Until nothing moves any more; what still moves then is left to the judge."""
-        schemas = sorted({one.database.service for one in all_reactions(self.folder)} | {"quotes"})
-        until = time.monotonic() + _QUIET
+        until, schemas = time.monotonic() + _QUIET, self._schemas()
         while time.monotonic() < until and asyncio.run(still_moving(self.rows, schemas, began)):
             time.sleep(2)
 

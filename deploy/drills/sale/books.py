@@ -157,6 +157,18 @@ async def still_moving(rows: Rows, schemas: Iterable[str], since: float) -> list
     return found
 
 
+async def left_behind(rows: Rows, schemas: Iterable[str], seconds: float) -> list[str]:
+    """Events that have waited for longer than that to be handed on, counted by service."""
+    found = []
+    for service in schemas:
+        ((waiting,),) = await rows(
+            f"select count(*) from {service}.outbox"  # noqa: S608 - our own names
+            f" where published_at is null and occurred_at < now() - interval '{seconds:.0f} s'"
+        )
+        found += [f"{waiting} events of {service}"] if waiting else []
+    return found
+
+
 async def _orders(rows: Rows, since: float, *, with_lines: bool) -> list[OurOrder]:
     found = await rows(
         """
