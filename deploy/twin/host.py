@@ -62,7 +62,11 @@ def check_room(machines: tuple[Machine, ...], home: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         left = shutil.disk_usage(folder).free // 1_000_000
         if left < _DISK:
-            raise TwinFailed(f"{folder} has {left:,} MB of disk left, and {_DISK:,} are needed.")
+            kept = cache() / "snapshots"
+            raise TwinFailed(
+                f"{folder} has {left:,} MB of disk left, and {_DISK:,} are needed. "
+                f"Machines kept from earlier twins, in {kept}, may be removed when none stands on them."
+            )
     kind = run("stat", "--file-system", "--format=%T", home).stdout.strip()
     if kind in {"overlayfs", "tmpfs"}:
         raise TwinFailed(

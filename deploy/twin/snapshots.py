@@ -17,8 +17,8 @@ from deploy.twin.base import cache
 from deploy.twin.inventory import DEPLOY, SOURCE, Inventory, Machine
 from deploy.twin.machine import Running
 
-_KEPT = 3
-"""So many snapshots are kept, the newest."""
+_KEPT = 2
+"""So many snapshots are kept, the newest; each is a dozen gigabytes."""
 _SECRETS = ("secrets", "ssh")
 _SOURCES = ("site.yaml", "roles", "tasks", "group_vars", "chart", "images", "parts")
 

@@ -19,32 +19,37 @@ from prometheus_client import Counter, Gauge
 
 from insuretech.kit.kafka import Kafka, reason_of
 from insuretech.kit.kafka_lane import USUAL_PACE, Handling, Lane, Pace
+from insuretech.kit.kafka_silence import Place, Silences
 from insuretech.kit.messaging import Reaction
 
 log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")
-Place = tuple[str, int]
-"""Topic and partition."""
 
 LAG = Gauge("insuretech_consumer_lag", "Records that a service has not handled yet, by topic.", ["service", "topic"])
 QUEUED = Gauge("insuretech_consumer_queued", "Records fetched and not handled yet; bounded.", ["service"])
 PARTITIONS = Gauge("insuretech_consumer_partitions", "Partitions this process handles.", ["service"])
 REBALANCES = Counter("insuretech_consumer_rebalances_total", "Times that partitions came or went.", ["service"])
+SILENT = Counter("insuretech_consumer_silences_total", "Times that a client was given up as silent.", ["service"])
 
 _POLL = 0.25  # seconds
 _FETCH = 500  # records taken from the client at once
 _ENOUGH, _LITTLE = 1000, 250  # records of a partition that wait here
 _COMMIT_EVERY = 0.5
-_MEASURE_EVERY = 5.0
+_MEASURE_EVERY = 15.0
 _REVOKE_LIMIT = 10.0
 _CLOSE_LIMIT = 10.0
+
+
+class Silent(Exception):
+    """Records of a partition do not come although there are some."""
 
 
 class KafkaConsumers:
     """Runs the reactions of one service on the topics they ask for, as one of its replicas.
 
     ``known`` are the types of events this version knows: another one goes aside to be replayed by a version that does
-    (empty: it is skipped). On cancellation transactions under way have ``grace`` seconds to end.
+    (empty: it is skipped). Where records of a partition do not come for ``patience`` seconds although there are some,
+    another client takes over. On cancellation transactions under way have ``grace`` seconds to end.
     """
 
     def __init__(
@@ -55,10 +60,13 @@ class KafkaConsumers:
         *,
         known: frozenset[str] = frozenset(),
         pace: Pace = USUAL_PACE,
+        patience: float = 30.0,
         grace: float = 2.0,
     ) -> None:
         self._service = service
         self._kafka = kafka
+        self._silences = Silences(patience)
+        self._measure_every = min(_MEASURE_EVERY, patience / 2)
         self._topics = sorted({event.topic for reaction in reactions for event in reaction.events})
         self._handling = Handling(service, reactions, kafka, known, pace)
         self._grace = grace
@@ -78,6 +86,9 @@ class KafkaConsumers:
                 await self._consume()
             except KafkaException as error:
                 log.warning("consumer.interrupted", service=self._service, reason=reason_of(error).str())
+            except Silent as error:
+                SILENT.labels(self._service).inc()
+                log.warning("consumer.silent", service=self._service, reason=str(error))
             await asyncio.sleep(1.0)
 
     async def _consume(self) -> None:
@@ -85,7 +96,7 @@ class KafkaConsumers:
         try:
             while True:
                 for message in await self._threaded(self._poll, consumer):
-                    self._lane(message).put(message)
+                    self._lane(_place(message)).put(message)
         finally:
             await self._finish(consumer)
 
@@ -112,8 +123,7 @@ class KafkaConsumers:
         )
         return settings | ({"group.instance.id": self._kafka.instance} if self._kafka.instance else {})
 
-    def _lane(self, message: Message) -> Lane:
-        place = message.topic() or "", message.partition() or 0
+    def _lane(self, place: Place) -> Lane:
         lane = self._lanes.get(place)
         if lane is None:
             lane = self._lanes[place] = Lane(self._handling)
@@ -138,13 +148,16 @@ class KafkaConsumers:
         first = consumer.poll(_POLL)
         if first is None:
             return []
-        return [message for message in [first, *consumer.consume(_FETCH, 0)] if self._usable(message)]
+        usable = [message for message in [first, *consumer.consume(_FETCH, 0)] if self._usable(message)]
+        for message in usable:
+            self._silences.came(_place(message), message.offset() or 0)
+        return usable
 
     def _usable(self, message: Message) -> bool:
         """Whether it is a record of a partition that is still ours, not an error in its place."""
         error = message.error()
         if error is None:
-            return (message.topic() or "", message.partition() or 0) in self._assigned
+            return _place(message) in self._assigned
         if error.fatal():
             raise KafkaException(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - a constant
@@ -188,7 +201,9 @@ class KafkaConsumers:
             log.warning("consumer.not_committed", service=self._service, reason=reason_of(error).str())
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._assigned |= {(one.topic, one.partition) for one in partitions}
+        places = {(one.topic, one.partition) for one in partitions}
+        self._assigned |= places
+        self._silences.forget(places)
         REBALANCES.labels(self._service).inc()
         PARTITIONS.labels(self._service).set(len(self._assigned))
         log.info("consumer.assigned", service=self._service, partitions=len(partitions), now=len(self._assigned))
@@ -210,6 +225,7 @@ class KafkaConsumers:
     def _taken_away(self, partitions: list[TopicPartition]) -> set[Place]:
         places = {(one.topic, one.partition) for one in partitions}
         self._assigned -= places
+        self._silences.forget(places)
         REBALANCES.labels(self._service).inc()
         PARTITIONS.labels(self._service).set(len(self._assigned))
         return places
@@ -222,16 +238,27 @@ class KafkaConsumers:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _measure(self, consumer: Consumer) -> None:
-        if time.monotonic() - self._measured_at < _MEASURE_EVERY:
+        """How far behind we are, as the brokers see it; raises ``Silent`` when that does not change by itself."""
+        now = time.monotonic()
+        if now - self._measured_at < self._measure_every:
             return
-        self._measured_at = time.monotonic()
+        self._measured_at = now
+        lanes = dict(self._lanes)
+        busy = {place for place, lane in lanes.items() if lane.waiting}
+        try:
+            ends = self._silences.look(consumer, set(self._assigned), busy, now)
+        except KafkaException as error:
+            log.info("consumer.not_measured", service=self._service, reason=reason_of(error).str())
+            self._silences.nothing_known()
+            return
         lags = dict.fromkeys(self._topics, 0)
-        for place, lane in list(self._lanes.items()):
-            _, end = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
-            if lane.next_offset is not None and end >= 0:
-                lags[place[0]] += max(0, end - lane.next_offset)
+        for place, end in ends.items():
+            handled = lanes[place].next_offset if place in lanes else None
+            lags[place[0]] += max(0, end - (self._silences.reached(place) if handled is None else handled))
         for topic, lag in lags.items():
             LAG.labels(self._service, topic).set(lag)
+        if silent := self._silences.too_long(now):
+            raise Silent(", ".join(f"{topic}/{partition}" for topic, partition in silent))
 
     # ------------------------------------------------------------ in the event loop
 
@@ -250,5 +277,10 @@ class KafkaConsumers:
 
         left = asyncio.get_running_loop().run_in_executor(self._thread, leave)
         await asyncio.wait({left}, timeout=_CLOSE_LIMIT)
+        self._silences.forget(places | self._assigned)
         self._lanes.clear()
         self._assigned.clear()
+
+
+def _place(message: Message) -> Place:
+    return message.topic() or "", message.partition() or 0

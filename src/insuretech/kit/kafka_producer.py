@@ -7,18 +7,23 @@ as failed.
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 
+import structlog
 from confluent_kafka import KafkaException, Message, Producer
 from confluent_kafka.cimpl import KafkaError
 
 from insuretech.kit.events import Envelope
 from insuretech.kit.kafka import LARGEST_RECORD, Kafka, reason_of, record_headers
 
+log = structlog.get_logger(__name__)
+
 LARGEST_EVENT = LARGEST_RECORD - 64 * 1024
 """Bytes of an event's JSON: a record has a key and headers too."""
 
 _POLL = 0.5  # seconds; it returns at once when there is something to tell
+_FAREWELL = 10.0  # seconds for telling every batch of an abandoned producer that it is not sent
 
 
 class NotSent(Exception):
@@ -73,8 +78,17 @@ class EventProducer:
 
     def _serve(self) -> None:
         while not self._ended:
-            self._producer.poll(_POLL)
-        self._producer.poll(0)
+            self._hear(_POLL)
+        until = time.monotonic() + _FAREWELL
+        while len(self._producer) and time.monotonic() < until:
+            self._hear(_POLL)
+
+    def _hear(self, seconds: float) -> None:
+        """Have batches told what Kafka says of them. A producer that has ended says so first, and then of each."""
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as error:
+            log.warning("producer.ended", reason=reason_of(error).str())
 
 
 class _Batch:

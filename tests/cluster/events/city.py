@@ -65,10 +65,12 @@ class City:
 
         return Reaction(name, (self.moved,), self.town.database, messaging, handle)
 
-    def consumers(self, *reactions: Reaction, instance: str = "", pace: Pace | None = None) -> KafkaConsumers:
-        kafka = Kafka(self.kafka.servers, instance)
+    def consumers(
+        self, *reactions: Reaction, instance: str = "", pace: Pace | None = None, patience: float = 30.0
+    ) -> KafkaConsumers:
+        kafka, known = Kafka(self.kafka.servers, instance), frozenset({f"{self.topic}.moved"})
         pace = pace or Pace(attempts=3, backoff=0.01)
-        return KafkaConsumers(self.service, reactions, kafka, known=frozenset({f"{self.topic}.moved"}), pace=pace)
+        return KafkaConsumers(self.service, reactions, kafka, known=known, pace=pace, patience=patience)
 
     @contextmanager
     def replica(self, what: str, instance: str) -> Iterator["subprocess.Popen[bytes]"]:
