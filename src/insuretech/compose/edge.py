@@ -152,11 +152,14 @@ def _misled(handle: FailureHandler, elsewhere: Callable[[str], bool]) -> Failure
     """Says of what nobody has here and another process has, that it is to be asked for again.
 
     After a power cut addresses of pods move, and for some seconds a balancer may take us for those who had ours before.
-    The connection is closed, so that the next request of that caller gets to whom it was meant for.
+    The connection is closed, so that the next request of that caller gets to whom it was meant for. Some balancers look
+    at the path as it was sent, where a slash within a part is none, others at what it means: ours is what either leads
+    to us.
     """
 
     def judged(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        if isinstance(error, NotFoundException) and elsewhere(request.url.path):
+        sent = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+        if isinstance(error, NotFoundException) and elsewhere(sent) and elsewhere(request.url.path):
             error = Unavailable(headers={**come_again(), "Connection": "close"})
         return handle(request, error)
 

@@ -107,15 +107,18 @@ async def test_who_is_taken_for_another_process_does_not_say_that_there_is_nothi
     def page_of_failure(_: object, error: Exception) -> Response[str]:
         return Response(f"a page about {type(error).__name__}", status_code=getattr(error, "status", 404))
 
-    app = application([page, gone], Settings(), failure_page=page_of_failure, elsewhere={"/orders"}.__contains__)
+    def elsewhere(path: str) -> bool:
+        return path in {"/orders", "/orders/../etc"}
+
+    app = application([page, gone], Settings(), failure_page=page_of_failure, elsewhere=elsewhere)
     async with client(app) as ask:
         misled, nothing = await ask.post("/orders"), await ask.get("/no-such-page")
         person = await ask.get("/orders", headers={"accept": "text/html"})
-        ours = await ask.get("/gone")
+        ours, odd = await ask.get("/gone"), await ask.get("/orders/..%2fetc")
     assert (misled.status_code, misled.headers["connection"]) == (503, "close")
     assert int(misled.headers["retry-after"]) > 0
     assert (person.status_code, person.text) == (503, "a page about Unavailable")
-    assert (nothing.status_code, ours.status_code) == (404, 404)
+    assert (nothing.status_code, ours.status_code, odd.status_code) == (404, 404, 404)
 
 
 async def test_logs_name_the_route_and_not_what_stands_in_the_address(app: Litestar) -> None:
