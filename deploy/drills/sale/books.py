@@ -149,21 +149,19 @@ async def still_moving(rows: Rows, schemas: Iterable[str], since: float) -> list
     found = [f"{number} orders {status}" for status, number in counted.items()]
     ((papers,),) = await rows("select count(*) from documents.prints")
     found += [f"{papers} papers to be printed"] if papers else []
-    for service in schemas:
-        ((waiting,),) = await rows(
-            f"select count(*) from {service}.outbox where published_at is null"  # noqa: S608 - our own names
-        )
-        found += [f"{waiting} events of {service}"] if waiting else []
-    return found
+    return [*found, *await _waiting(rows, schemas)]
 
 
 async def left_behind(rows: Rows, schemas: Iterable[str], seconds: float) -> list[str]:
     """Events that have waited for longer than that to be handed on, counted by service."""
+    return await _waiting(rows, schemas, f"and occurred_at < now() - interval '{seconds:.0f} s'")
+
+
+async def _waiting(rows: Rows, schemas: Iterable[str], more: str = "") -> list[str]:
     found = []
     for service in schemas:
         ((waiting,),) = await rows(
-            f"select count(*) from {service}.outbox"  # noqa: S608 - our own names
-            f" where published_at is null and occurred_at < now() - interval '{seconds:.0f} s'"
+            f"select count(*) from {service}.outbox where published_at is null {more}"  # noqa: S608 - our own names
         )
         found += [f"{waiting} events of {service}"] if waiting else []
     return found

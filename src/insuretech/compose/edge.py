@@ -158,9 +158,10 @@ def _misled(handle: FailureHandler, elsewhere: Callable[[str], bool]) -> Failure
     """
 
     def judged(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        sent = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-        if isinstance(error, NotFoundException) and elsewhere(sent) and elsewhere(request.url.path):
-            error = Unavailable(headers={**come_again(), "Connection": "close"})
+        if isinstance(error, NotFoundException):
+            sent = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+            if elsewhere(sent) and elsewhere(request.url.path):
+                error = Unavailable(headers={**come_again(), "Connection": "close"})
         return handle(request, error)
 
     return judged

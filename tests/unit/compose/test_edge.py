@@ -140,7 +140,6 @@ from sqlalchemy.engine import make_url
 import insuretech.cli.app
 from insuretech.compose.single import build
 from insuretech.kit.keyring import Keyring
-from insuretech.kit.problems import NotFound
 from insuretech.kit.settings import Settings
 build(Settings(), make_url("postgresql+asyncpg://nobody@nowhere/none"), Keyring.generate())
 print(*sorted({"pydantic", "openpyxl", "typst", "confluent_kafka", "redis"} & sys.modules.keys()))

@@ -35,8 +35,8 @@ def silent(brokers: Brokers, *, came: int | None = None, busy: bool = False) -> 
     silences = Silences(30.0)
     if came is not None:
         silences.came(PLACE, came)
-    for now in (100.0, 140.0):
-        assert silences.look(brokers, {PLACE}, {PLACE} if busy else set(), now) == {PLACE: brokers.end}  # type: ignore[arg-type]
+    for moment in (100.0, 140.0):
+        assert silences.look(brokers, {PLACE}, {PLACE} if busy else set(), moment) == {PLACE: brokers.end}  # type: ignore[arg-type]
     return silences.too_long(140.0) == [PLACE]
 
 

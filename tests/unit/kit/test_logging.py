@@ -11,7 +11,7 @@ log = logging.getLogger("sqlalchemy.pool.impl.Pool")
 for error in (asyncio.CancelledError(), ConnectionError("the server is gone")):
     try:
         raise error
-    except BaseException:
+    except (asyncio.CancelledError, ConnectionError):
         log.exception("Exception closing connection")
 """
 
