@@ -53,7 +53,7 @@ twin: deploy-environment ## two data centres and a witness on this machine, as r
 
 test-twin: deploy-environment ## the way in from people's networks: DNS, CDN, edge; in a twin of their own, as root; ARGS= goes to pytest
 	@TWIN_HOME=$(CURDIR)/var/test-twin && TWIN_PREFIX=tt && TWIN_OCTET=90 && TWIN_INGRESS=8080 && TWIN_DATABASE=no && \
-	ONLY=edge,dns,cdn && SIZE=full && export SIZE TWIN_HOME TWIN_PREFIX TWIN_OCTET TWIN_INGRESS TWIN_DATABASE ONLY && \
+	ONLY=edge,haproxy,dns,cdn && SIZE=full && export SIZE TWIN_HOME TWIN_PREFIX TWIN_OCTET TWIN_INGRESS TWIN_DATABASE ONLY && \
 	trap '$(BIN)/python -m deploy.twin down' EXIT && $(BIN)/python -m deploy.twin up && $(BIN)/pytest $(ARGS) tests/twin
 
 twin-down: dev-environment ## take the twin down; nothing of it stays
