@@ -19,8 +19,9 @@ import httpx
 from bench import load, recorded, stage
 from bench.quoting import asked, control, insurers_file
 from bench.report import Figure
+from tests.ports import free_port
 from tests.system.buyer import CUSTOMER, Json
-from tests.system.running import RunningMarketplace, free_port
+from tests.system.running import RunningMarketplace
 
 CLIENTS = 16
 PER_QUOTE = 10

@@ -20,7 +20,8 @@ from cluster import parts
 from cluster.part import RunningRedis, run_redis
 from insuretech.kit.hot import HotAway
 from insuretech.kit.redis_nodes import RedisNodes, addresses_of
-from tests.system.running import RunningMarketplace, free_port
+from tests.ports import free_port
+from tests.system.running import RunningMarketplace
 
 CONNECTIONS = 32
 PAGE = "/api/v1/products/osago"

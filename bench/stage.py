@@ -14,7 +14,8 @@ import httpx
 import msgspec
 from rich.console import Console
 
-from tests.system.running import RunningMarketplace, free_port
+from tests.ports import free_port
+from tests.system.running import RunningMarketplace
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORES = CORES[:1]

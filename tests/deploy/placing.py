@@ -15,7 +15,8 @@ import yaml
 
 from deploy.parts.building import Built, find
 from deploy.parts.catalogue import KWOK
-from tests.system.running import free_port, strain
+from tests.ports import free_port
+from tests.system.running import strain
 
 NAMESPACE = "insuretech"
 _ADMINISTRATOR = "administrator"

@@ -23,8 +23,9 @@ from insuretech.compose.services import BUILDERS
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.relay import LocalRelay
 from insuretech.kit.settings import Settings
+from tests.ports import free_port
 from tests.system.balancer import Balancer, Server
-from tests.system.running import COMMAND, eventually, free_port
+from tests.system.running import COMMAND, eventually
 
 START_LIMIT = 300.0  # seconds, for all of them on a busy machine
 SECRET = "what services prove themselves with"

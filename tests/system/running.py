@@ -6,7 +6,6 @@ What a test may do to it is what the world may do: send requests, stop it polite
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import asyncpg
 
 from insuretech.kit.embedded_postgres import SUPERUSER, EmbeddedPostgres
+from tests.ports import free_port
 
 COMMAND = Path(sys.executable).with_name("insuretech")
 START_LIMIT = 170.0  # seconds; a cold start on a busy machine, far above the 5 s we aim at
@@ -181,13 +181,6 @@ def strain() -> float:
     What we promise of a start or a stop is for a machine that is there for us; tests share theirs.
     """
     return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(holds: Callable[[], bool], within: float, pause: float = 0.02) -> bool:

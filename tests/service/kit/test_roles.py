@@ -12,7 +12,7 @@ from insuretech.kit.embedded_postgres import SUPERUSER, EmbeddedPostgres
 from insuretech.kit.migrations import migrate, schema_problem
 from insuretech.kit.roles import role_password, service_url
 from tests.conftest import services_with_migrations
-from tests.system.running import free_port
+from tests.ports import free_port
 
 SECRET = "what passwords are made from"
 HBA = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"

@@ -1,7 +1,6 @@
 """The sandbox alone, served over a real socket, with someone who takes what it sends."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from insuretech.kit.roles import service_url
 from insuretech.kit.settings import Settings
 from insuretech.kit.signatures import signed
 from insuretech.sandbox.app import build
+from tests.ports import free_port
 
 SECRET = "a secret of this test"
 LOWEST, HIGHEST = Money(Decimal(4000)), Money(Decimal(8000))
@@ -261,10 +261,3 @@ async def _answering(sandbox: RunningSandbox) -> None:
                 await asyncio.sleep(0.01)
             else:
                 return
-
-
-def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

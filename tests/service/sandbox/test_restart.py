@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from insuretech.kit.db import Database
 from insuretech.kit.ids import new_id
+from tests.ports import free_port
 from tests.service.sandbox.stage import (
     ASKED,
-    free_port,
     issue,
     offer,
     request_callback,

@@ -13,7 +13,8 @@ import pytest
 
 from cluster.probes import Probe
 from cluster.processes import Identity, Processes, ProcessFailed, Program, boot_id
-from tests.system.running import eventually, free_port
+from tests.ports import free_port
+from tests.system.running import eventually
 
 _ECHO = """
 import signal, socket, sys, time

@@ -30,7 +30,7 @@ from insuretech.kit.http import new_client
 from insuretech.kit.ids import new_id
 from insuretech.kit.problems import FieldError, Invalid, Unavailable
 from insuretech.kit.settings import Settings, SettingsInvalid
-from tests.system.running import free_port
+from tests.ports import free_port
 
 SECRET = "a secret of this test"
 DAY = date(2026, 11, 22)
