@@ -80,6 +80,8 @@ def test_everything_is_of_a_form_that_kubernetes_takes(render: Render, values: d
         ({"processes": {"market": {"services": ["quotes", "sandbox"]}}}, "sandbox has to be alone"),
         ({"processes": {"a": {"services": ["quotes"]}, "b": {"services": ["quotes"]}}}, "quotes is in a already"),
         ({"database": {"proxies": []}}, "proxies"),
+        ({"kafka": {"alone": {"zone": "msk", "since": ""}}}, "since"),
+        ({"kafka": {"alone": {"zone": "ekb", "since": "20261130T031500"}}}, "no controller is in ekb"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_name(render: Render, values: dict[str, Any], said: str) -> None:
@@ -402,6 +404,39 @@ def test_the_full_size_has_two_brokers_a_site_and_one_controller_a_place(render:
 
     assert sorted(one["node.id"] for one in brokers) == ["10", "11", "20", "21", "30"]
     assert sorted(one["node.id"] for one in brokers if "controller" in one["process.roles"]) == ["10", "20", "30"]
+
+
+def test_a_site_that_goes_on_alone_needs_none_of_the_others_and_keeps_what_they_had_together(render: Render) -> None:
+    """Its controllers would wait for votes that never come; records they had together would be written over."""
+    places = [
+        {"zone": "spb", "id": 1, "brokers": 2, "controllers": 2},
+        {"zone": "msk", "id": 2, "brokers": 2, "controllers": 1},
+    ]
+    together = {"kafka": {"places": places}}
+    alone = {"kafka": {"places": places, "alone": {"zone": "msk", "since": "20261130T031500"}}}
+    chart = render(alone)
+    (begun,) = {one["log.dirs"] for one in kafka_settings(chart)}
+    (before,) = {one["log.dirs"] for one in kafka_settings(render(together))}
+    msk = [one for one in kafka_settings(chart) if one["broker.rack"] == "msk"]
+
+    assert begun != before
+    assert {one["controller.quorum.voters"].partition("@")[0] for one in msk} == {"20"}
+    assert all("," not in one["controller.quorum.voters"] for one in msk)
+    assert {(one["default.replication.factor"], one["min.insync.replicas"]) for one in msk} == {("2", "1")}
+    assert {one["offsets.topic.replication.factor"] for one in msk} == {"2"}
+    assert chart.get("StatefulSet", "kafka-spb")["spec"]["replicas"] == 0
+    assert chart.get("StatefulSet", "kafka-msk")["spec"]["replicas"] == 2
+
+
+def test_services_know_the_same_brokers_whoever_goes_on(render: Render) -> None:
+    """All of them would start anew at the moment at which they are needed most."""
+    alone = render({"kafka": {"alone": {"zone": "msk", "since": "20261130T031500"}}})
+
+    for one in render({}).of("Deployment"):
+        name = one["metadata"]["name"]
+        assert one["spec"]["template"] == next(
+            other["spec"]["template"] for other in alone.of("Deployment") if other["metadata"]["name"] == name
+        )
 
 
 def test_each_pair_of_redis_is_in_two_sites(chart: Rendered) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(help="Kafka's topics: what they should be and what they are.", no_args_is_help=True)
 Grow = Annotated[bool, typer.Option("--grow", help="Also add partitions; keys move, so let consumers catch up first.")]
+Copies = Annotated[
+    int, typer.Option(min=1, max=3, help="Of each topic; fewer than three only while brokers are fewer.")
+]
 
 
 @commands.command("list")
@@ -30,19 +33,20 @@ def plan(
     *,
     check: Annotated[bool, typer.Option(help="Exit with 1 when something differs.")] = False,
     grow: Grow = False,
+    copies: Copies = 3,
     as_json: AsJson = False,
 ) -> None:
     """What apply would do; changes nothing."""
-    _, _, todo = _compared(grow=grow)
+    _, _, todo = _compared(grow=grow, copies=copies)
     show(todo, title="To be done", as_json=as_json)
     if check and todo:
         raise typer.Exit(1)
 
 
 @commands.command("apply")
-def make_so(*, grow: Grow = False, as_json: AsJson = False) -> None:
+def make_so(*, grow: Grow = False, copies: Copies = 3, as_json: AsJson = False) -> None:
     """Create missing topics and correct settings; fails when something is left that must not be done by a command."""
-    there, wanted, todo = _compared(grow=grow)
+    there, wanted, todo = _compared(grow=grow, copies=copies)
     there.apply(wanted, todo)
     refused = [step for step in todo if step.refused]
     done = len(todo) - len(refused)
@@ -55,7 +59,9 @@ def make_so(*, grow: Grow = False, as_json: AsJson = False) -> None:
         )
 
 
-def _compared(*, grow: bool) -> tuple[Topics, Sequence[Topic], list[Difference]]:
+def _compared(*, grow: bool, copies: int) -> tuple[Topics, Sequence[Topic], list[Difference]]:
+    import msgspec
+
     from insuretech.contracts.topics import topics
     from insuretech.kit.kafka import kafka_of
     from insuretech.kit.logging import configure_logging
@@ -63,6 +69,6 @@ def _compared(*, grow: bool) -> tuple[Topics, Sequence[Topic], list[Difference]]
     from insuretech.kit.topics import Topics, differences
 
     configure_logging("CRITICAL")
-    wanted = topics()
+    wanted = [msgspec.structs.replace(topic, copies=copies) for topic in topics()]
     kafka = Topics(kafka_of(load_settings()))
     return kafka, wanted, differences(wanted, kafka.there([topic.name for topic in wanted]), grow=grow)

@@ -23,7 +23,6 @@ Answer = TypeVar("Answer")
 COPIES = 3
 """One in every site and one with the witness: with two in sync a site may go without loss or standstill."""
 
-_IN_SYNC = 2
 _DAY = 86_400_000  # milliseconds
 _FIRST_LIMIT = 6.0  # seconds to find a broker that answers
 _LIMIT = 20.0  # seconds for one request to it
@@ -34,7 +33,10 @@ class TopicsDiffer(Unusable):
 
 
 class Topic(msgspec.Struct, frozen=True):
-    """A topic as it should be; without ``retention_days`` it is compacted: the last record of each key stays."""
+    """A topic as it should be; without ``retention_days`` it is compacted: the last record of each key stays.
+
+    One of the brokers that have a copy may be away.
+    """
 
     name: str
     partitions: int
@@ -51,7 +53,7 @@ class Topic(msgspec.Struct, frozen=True):
         )
         return {
             **kept,
-            "min.insync.replicas": str(min(_IN_SYNC, self.copies)),
+            "min.insync.replicas": str(max(1, self.copies - 1)),
             "max.message.bytes": str(LARGEST_RECORD),
             "unclean.leader.election.enable": "false",
         }

@@ -1,7 +1,9 @@
 """Topics as data: what differs is found, what would lose records is refused."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from insuretech.contracts.events import EVENTS
 from insuretech.contracts.topics import topics
@@ -46,6 +48,12 @@ def test_an_acknowledged_record_is_in_two_sites() -> None:
         assert topic.copies == 3
         assert topic.settings["min.insync.replicas"] == "2"
         assert topic.settings["unclean.leader.election.enable"] == "false"
+
+
+@pytest.mark.parametrize(("copies", "needed"), [(3, "2"), (2, "1"), (1, "1")])
+def test_one_broker_may_be_away_where_there_are_fewer(copies: int, needed: str) -> None:
+    """Otherwise a site that goes on alone cannot restart a broker without all events waiting."""
+    assert replace(ORDERS, copies=copies).settings["min.insync.replicas"] == needed
 
 
 def test_nothing_is_done_where_all_is_well() -> None:
