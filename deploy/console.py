@@ -82,7 +82,7 @@ def kubectl_here() -> tuple[str, ...]:
     """With which words a command to the cluster of this shell begins."""
     given = os.environ.get("KUBECONFIG")
     twin = Path(os.environ.get("TWIN_HOME", HOME)).absolute()
-    words = ("kubectl", "--kubeconfig", given) if given else kubectl(Twin.opened(twin))
+    words = (os.environ.get("KUBECTL", "kubectl"), "--kubeconfig", given) if given else kubectl(Twin.opened(twin))
     return (*words, "--namespace", os.environ.get("NAMESPACE", "insuretech"))
 
 

@@ -10,7 +10,7 @@ from deploy.twin.whole import Twin
 
 _NOTICED = 30.0
 """Seconds after which the person begins: who leads nobody knows by then."""
-_DECIDING = ("etcd", "postgresql")
+_DECIDING = ("etcd", "postgresql", "control_plane")
 
 
 def promote(twin: Twin, gone: str, site: str) -> tuple[str, ...]:
