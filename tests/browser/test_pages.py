@@ -99,6 +99,11 @@ def path_of(visitor: Visitor) -> str:
     return visitor.page.url.removeprefix(visitor.origin)
 
 
+ARRIVED = """Promise.all(document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().endTime !== Infinity).map(one => one.finished))"""
+"""Until what moves on a new page has come to rest: half way a text is as pale as nobody reads it."""
+
+
 @pytest.mark.looks
 @pytest.mark.parametrize(("scheme", "widths"), [("light", WIDTHS), ("dark", WIDTHS[-1:])])
 async def test_every_page_fits_and_everybody_can_use_it(
@@ -111,6 +116,7 @@ async def test_every_page_fits_and_everybody_can_use_it(
         for path in dict.fromkeys((*PUBLIC, *bought.paths)):
             await visitor.open(path)
             await visitor.page.evaluate("document.fonts.ready")
+            await visitor.page.evaluate(ARRIVED)
             for width in widths:
                 await visitor.page.set_viewport_size({"width": width, "height": 800})
                 found += [f"{path} at {width}: {fault}" for fault in await overflows(visitor.page)]
