@@ -2,6 +2,7 @@
 
 The chart has a CronJob ``insuretech-operator`` that never runs by itself; a job is made of it with other words, what it
 says is shown, and the job is taken away. ``KUBECONFIG`` says which cluster, or ``TWIN_HOME`` which twin.
+``KUBECTL`` says where that program is, if it is not on the path.
 """
 
 import json

@@ -20,6 +20,9 @@ from tests.system.sandbox import Sandbox
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 WIDTHS = (360, 768, 1440)
+ARRIVED = """Promise.allSettled(document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().endTime !== Infinity).map(one => one.finished))"""
+"""Until what moves on a new page has come to rest: half way a text is as pale as nobody reads it."""
 HEAVIEST = 150_000  # bytes over the wire on a first visit
 PUBLIC = (
     "/",
@@ -97,11 +100,6 @@ async def consent_path(shop: RunningMarketplace) -> str:
 def path_of(visitor: Visitor) -> str:
     """Where the visitor is, with the query."""
     return visitor.page.url.removeprefix(visitor.origin)
-
-
-ARRIVED = """Promise.all(document.getAnimations()
-    .filter(one => one.effect.getComputedTiming().endTime !== Infinity).map(one => one.finished))"""
-"""Until what moves on a new page has come to rest: half way a text is as pale as nobody reads it."""
 
 
 @pytest.mark.looks

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(help="Kafka's topics: what they should be and what they are.", no_args_is_help=True)
 Grow = Annotated[bool, typer.Option("--grow", help="Also add partitions; keys move, so let consumers catch up first.")]
-Copies = Annotated[
-    int, typer.Option(min=1, max=3, help="Of each topic; fewer than three only while brokers are fewer.")
-]
+Copies = Annotated[int | None, typer.Option(min=1, help="Of each topic, while there are fewer brokers than it wants.")]
 
 
 @commands.command("list")
@@ -33,7 +31,7 @@ def plan(
     *,
     check: Annotated[bool, typer.Option(help="Exit with 1 when something differs.")] = False,
     grow: Grow = False,
-    copies: Copies = 3,
+    copies: Copies = None,
     as_json: AsJson = False,
 ) -> None:
     """What apply would do; changes nothing."""
@@ -44,7 +42,7 @@ def plan(
 
 
 @commands.command("apply")
-def make_so(*, grow: Grow = False, copies: Copies = 3, as_json: AsJson = False) -> None:
+def make_so(*, grow: Grow = False, copies: Copies = None, as_json: AsJson = False) -> None:
     """Create missing topics and correct settings; fails when something is left that must not be done by a command."""
     there, wanted, todo = _compared(grow=grow, copies=copies)
     there.apply(wanted, todo)
@@ -59,7 +57,7 @@ def make_so(*, grow: Grow = False, copies: Copies = 3, as_json: AsJson = False) 
         )
 
 
-def _compared(*, grow: bool, copies: int) -> tuple[Topics, Sequence[Topic], list[Difference]]:
+def _compared(*, grow: bool, copies: int | None) -> tuple[Topics, Sequence[Topic], list[Difference]]:
     import msgspec
 
     from insuretech.contracts.topics import topics
@@ -69,6 +67,6 @@ def _compared(*, grow: bool, copies: int) -> tuple[Topics, Sequence[Topic], list
     from insuretech.kit.topics import Topics, differences
 
     configure_logging("CRITICAL")
-    wanted = [msgspec.structs.replace(topic, copies=copies) for topic in topics()]
+    wanted = [msgspec.structs.replace(topic, copies=copies or topic.copies) for topic in topics()]
     kafka = Topics(kafka_of(load_settings()))
     return kafka, wanted, differences(wanted, kafka.there([topic.name for topic in wanted]), grow=grow)
