@@ -101,6 +101,59 @@ async def test_offers_come_one_by_one(chromium: Browser, shop: RunningMarketplac
         assert await refused.count() == 1
 
 
+async def test_a_press_counts_though_an_offer_comes_meanwhile(
+    chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
+) -> None:
+    """Otherwise the button moves away under a finger and nothing happens, or another insurer is chosen."""
+    await sandbox.behave("tihohod", delay_min_ms=2500, delay_max_ms=2500)
+    async with visiting(chromium, shop.base_url) as visitor:
+        await visitor.answer_all("osago", ANSWERS["osago"]())
+        await visitor.offers_shown(9)
+        shown = await visitor.page.locator(".offers").inner_text()
+        button = visitor.page.locator("a[id^=choose-]").first
+        chosen = await button.get_attribute("href")
+        await button.hover()
+        async with visitor.page.expect_response("**/quotes/*/offers?*"):
+            await visitor.page.mouse.down()
+        await asyncio.sleep(0.5)
+        assert await visitor.page.locator(".offers").inner_text() == shown
+        await visitor.page.mouse.up()
+
+        await visitor.page.wait_for_url(f"**{chosen}")
+
+
+async def test_what_came_during_a_press_is_shown_after_it(
+    chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
+) -> None:
+    """Otherwise an offer stays hidden from a visitor who was marking text when it came."""
+    await sandbox.behave("tihohod", delay_min_ms=2500, delay_max_ms=2500)
+    async with visiting(chromium, shop.base_url) as visitor:
+        await visitor.answer_all("osago", ANSWERS["osago"]())
+        await visitor.offers_shown(9)
+        await visitor.page.locator(".offer .price").first.hover()
+        async with visitor.page.expect_response("**/quotes/*/offers?*"):
+            await visitor.page.mouse.down()
+        await visitor.page.mouse.up()
+
+        await visitor.offers_shown(10)
+
+
+async def test_the_keyboard_keeps_its_place_when_an_offer_comes(
+    chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
+) -> None:
+    """Otherwise a visitor without a mouse begins at the top of the page with every offer."""
+    await sandbox.behave("tihohod", delay_min_ms=2500, delay_max_ms=2500)
+    async with visiting(chromium, shop.base_url) as visitor:
+        await visitor.answer_all("osago", ANSWERS["osago"]())
+        await visitor.offers_shown(9)
+        button = visitor.page.locator("a[id^=choose-]").first
+        await button.focus()
+        focused = await button.get_attribute("id")
+        await visitor.offers_shown(10)
+
+        assert await visitor.page.evaluate("document.activeElement.id") == focused
+
+
 async def test_a_broken_connection_mends_itself(chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox) -> None:
     """Otherwise a tunnel or a restart of ours leaves the visitor with half of the offers."""
     await sandbox.behave("tihohod", delay_min_ms=2000, delay_max_ms=2000)

@@ -40,10 +40,34 @@
     later = new Map();
   });
 
+  // A list does not change under a finger, or the press is lost: what came meanwhile is shown afterwards.
+  const CLICK_FOLLOWS = 100; // ms; a touch becomes a click only after it has ended
+  let pressed = null;
+  let missed = false;
+  let release = 0;
+  document.addEventListener("pointerdown", (event) => {
+    clearTimeout(release);
+    pressed = event.target.closest?.("#board") ?? null;
+  });
+  ["pointerup", "pointercancel"].forEach((ended) =>
+    document.addEventListener(ended, () => {
+      release = setTimeout(() => {
+        if (missed) window.htmx.trigger(pressed, "released");
+        pressed = null;
+        missed = false;
+      }, CLICK_FOLLOWS);
+    }),
+  );
+
   // When a new offer renews the list, marks for comparing stay, and only what is new moves.
   let marked = new Set();
   let known = new Set();
-  document.addEventListener("htmx:beforeSwap", () => {
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (pressed && event.detail.target === pressed) {
+      event.detail.shouldSwap = false;
+      missed = true;
+      return;
+    }
     marked = new Set([...document.querySelectorAll('input[name="offers"]:checked')].map((mark) => mark.value));
     known = new Set([...document.querySelectorAll(".offer[id]")].map((offer) => offer.id));
   });
