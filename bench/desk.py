@@ -14,6 +14,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from insuretech.compose.database import open_database
+from insuretech.compose.hosting import spare_what_stays
 from insuretech.compose.single import build
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.settings import load_settings
@@ -33,6 +34,7 @@ async def serve(port: int, home: Path) -> None:
             websockets=False,
             log_level=LogLevels.error,
         )
+        spare_what_stays()
         await asyncio.create_task(server.serve())
 
 

@@ -5,14 +5,13 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from deploy.commands import TwinFailed
 from deploy.drills import report
 from deploy.drills.drill import ROOT, URGENT, Drill, Outcome, sightings
 from deploy.drills.history import read
@@ -51,7 +50,7 @@ class DatabaseDrill(Drill):
     # ------------------------------------------------------------ those who look on
 
     @contextmanager
-    def crowd(self) -> Iterator[None]:
+    def crowd(self) -> Iterator[Callable[[], str]]:
         secrets = self.twin.home / "secrets"
         crowd = Crowd(
             clients=tuple(self._clients()),
@@ -65,9 +64,8 @@ class DatabaseDrill(Drill):
         with (self.folder / "people.log").open("wb") as log:
             people = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
             try:
-                yield
-                if people.poll() is not None:
-                    raise TwinFailed(f"The clients ended by themselves; see {self.folder / 'people.log'}.")
+                ended = f"the clients ended by themselves; see {self.folder / 'people.log'}"
+                yield lambda: "" if people.poll() is None else ended
             finally:
                 people.terminate()
                 people.wait(timeout=150)

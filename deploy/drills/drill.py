@@ -3,7 +3,7 @@
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +65,10 @@ class Drill(ABC):
         began = time.time()
         with self.marks.open("a", encoding="utf-8") as file:
             marks = History(file)
-            with self.crowd(), self._watched():
+            with self.crowd() as missing, self._watched():
                 time.sleep(_WARM_UP)
                 marks.note(Mark(at=time.time(), what="warm"))
-                broken = [words for fault in faults if (words := self._gone_through(fault, marks))]
+                broken = list(self._all_gone_through(faults, marks, missing))
                 marks.note(Mark(at=time.time(), what="quiet"))
         with self.reporter.step("Judging"):
             self.wait_whole()
@@ -81,6 +81,15 @@ class Drill(ABC):
         for path in (*self.histories, self.marks, self.sights):
             path.unlink(missing_ok=True)
         self.prepare()
+
+    def _all_gone_through(self, faults: Sequence[Fault], marks: History, missing: Callable[[], str]) -> Iterator[str]:
+        """What went wrong with the drill itself. Nothing is rehearsed with nobody there; what was seen is judged."""
+        for fault in faults:
+            if words := self._gone_through(fault, marks):
+                yield words
+            if words := missing():
+                yield f"broken off after {fault.name}: {words}"
+                return
 
     def _gone_through(self, fault: Fault, marks: History) -> str:
         """Go through a fault. Where it cannot be brought to its end, say why, and let the next one come only when all
@@ -173,8 +182,10 @@ class Drill(ABC):
         """What the crowd finds when it comes."""
 
     @abstractmethod
-    def crowd(self) -> AbstractContextManager[None]:
-        """People for as long as the block lasts; they bring to an end what they have begun."""
+    def crowd(self) -> AbstractContextManager[Callable[[], str]]:
+        """People for as long as the block lasts; they bring to an end what they have begun. What is given says who of
+        them has ended by themselves, and is empty while all are there.
+        """
 
     @abstractmethod
     def judged(self, began: float, automatic: Mapping[str, bool]) -> Outcome:

@@ -114,14 +114,13 @@ class Market(Drill):
         self.probe.begin()
 
     @contextmanager
-    def crowd(self) -> Iterator[None]:
+    def crowd(self) -> Iterator[Callable[[], str]]:
         with ExitStack() as stack:
             pairs = zip(person.NEAR, self.histories, strict=True)
             loads = [stack.enter_context(self._load(region, path)) for region, path in pairs]
-            stack.enter_context(self.probe.crowd())
-            yield
-            if any(load.poll() is not None for load in loads):
-                raise TwinFailed(f"The people ended by themselves; see {self.folder}/load-*.log.")
+            probing = stack.enter_context(self.probe.crowd())
+            ended = f"the people ended by themselves; see {self.folder}/load-*.log"
+            yield lambda: ended if any(load.poll() is not None for load in loads) else probing()
 
     @contextmanager
     def _load(self, region: str, path: Path) -> "Iterator[subprocess.Popen[bytes]]":

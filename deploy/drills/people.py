@@ -28,6 +28,13 @@ CONNECT = 2.0
 PATIENCE = 120.0
 """Seconds for which a client goes on with one key."""
 _PAUSE = 0.2
+_NO_ANSWER = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # told when what was given up is still under way
+)
 
 SCHEMA = """
 create table if not exists drill_orders (
@@ -128,7 +135,7 @@ class Person:
             belief = "unknown"  # from here on it may have been carried out
             told = await self._in_time(act(self._connection))
             belief = "done"
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        except _NO_ANSWER as failure:
             error = f"{type(failure).__name__}: {failure}"[:160]
             self._drop()
             self._nearest += 1  # the next one goes through the next proxy
@@ -184,7 +191,7 @@ class Person:
 
     async def _leave(self) -> None:
         if self._connection is not None:
-            with suppress(OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            with suppress(*_NO_ANSWER):
                 await self._connection.close(timeout=2)
 
 

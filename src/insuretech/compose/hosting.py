@@ -114,7 +114,7 @@ async def host(
         serving = asyncio.create_task(server.serve())
         try:
             await _listening(settings, serving)
-            _spare_what_stays()
+            spare_what_stays()
             hosted.work()
             stopping.serving.set()
             announce(settings)
@@ -128,7 +128,7 @@ async def host(
             await asyncio.wait({serving}, timeout=_HANG_UP_LIMIT)
 
 
-def _spare_what_stays() -> None:
+def spare_what_stays() -> None:
     """Let the garbage collector look only at what requests leave behind, and look for it less often.
 
     Going through all that was loaded at the start stops everything for tens of milliseconds, several times a minute.
