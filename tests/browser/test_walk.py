@@ -78,11 +78,16 @@ async def test_a_policy_is_bought_on_a_phone(chromium: Browser, shop: RunningMar
         assert (await policy_bought(visitor, "travel")).startswith(b"%PDF")
 
 
-async def test_offers_come_one_by_one(chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox) -> None:
-    """Otherwise the visitor waits for the slowest insurer, or has to reload the page."""
+async def one_comes_late(shop: RunningMarketplace, sandbox: Sandbox) -> None:
+    """One insurer answers when those of all others are surely shown, and before it is given up."""
     given_up = float(shop.environment()["INSURETECH_INSURER_TIME_LIMIT"])
     late = round(1000 * min(2.5 * strain(), 0.6 * given_up))
     await sandbox.behave("tihohod", delay_min_ms=late, delay_max_ms=late)
+
+
+async def test_offers_come_one_by_one(chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox) -> None:
+    """Otherwise the visitor waits for the slowest insurer, or has to reload the page."""
+    await one_comes_late(shop, sandbox)
     await sandbox.behave("otkazov", outcome="decline")
     async with visiting(chromium, shop.base_url) as visitor:
         await visitor.answer_all("osago", ANSWERS["osago"]())
@@ -101,14 +106,19 @@ async def test_offers_come_one_by_one(chromium: Browser, shop: RunningMarketplac
         assert await refused.count() == 1
 
 
+async def all_but_one_shown(visitor: Visitor, shop: RunningMarketplace, sandbox: Sandbox) -> None:
+    """Offers of all insurers but the slow one, whose offer follows."""
+    await one_comes_late(shop, sandbox)
+    await visitor.answer_all("osago", ANSWERS["osago"]())
+    await visitor.offers_shown(9)
+
+
 async def test_a_press_counts_though_an_offer_comes_meanwhile(
     chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
 ) -> None:
     """Otherwise the button moves away under a finger and nothing happens, or another insurer is chosen."""
-    await sandbox.behave("tihohod", delay_min_ms=2500, delay_max_ms=2500)
     async with visiting(chromium, shop.base_url) as visitor:
-        await visitor.answer_all("osago", ANSWERS["osago"]())
-        await visitor.offers_shown(9)
+        await all_but_one_shown(visitor, shop, sandbox)
         shown = await visitor.page.locator(".offers").inner_text()
         button = visitor.page.locator("a[id^=choose-]").first
         chosen = await button.get_attribute("href")
@@ -126,10 +136,8 @@ async def test_what_came_during_a_press_is_shown_after_it(
     chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
 ) -> None:
     """Otherwise an offer stays hidden from a visitor who was marking text when it came."""
-    await sandbox.behave("tihohod", delay_min_ms=2500, delay_max_ms=2500)
     async with visiting(chromium, shop.base_url) as visitor:
-        await visitor.answer_all("osago", ANSWERS["osago"]())
-        await visitor.offers_shown(9)
+        await all_but_one_shown(visitor, shop, sandbox)
         await visitor.page.locator(".offer .price").first.hover()
         async with visitor.page.expect_response("**/quotes/*/offers?*"):
             await visitor.page.mouse.down()
@@ -142,10 +150,8 @@ async def test_the_keyboard_keeps_its_place_when_an_offer_comes(
     chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
 ) -> None:
     """Otherwise a visitor without a mouse begins at the top of the page with every offer."""
-    await sandbox.behave("tihohod", delay_min_ms=2500, delay_max_ms=2500)
     async with visiting(chromium, shop.base_url) as visitor:
-        await visitor.answer_all("osago", ANSWERS["osago"]())
-        await visitor.offers_shown(9)
+        await all_but_one_shown(visitor, shop, sandbox)
         button = visitor.page.locator("a[id^=choose-]").first
         await button.focus()
         focused = await button.get_attribute("id")
