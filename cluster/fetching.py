@@ -69,7 +69,7 @@ class Reporter:
         def tell() -> None:
             while not over.wait(_LINE_EVERY):
                 passed = monotonic() - began
-                far = f"{min(done, total)} of {total}, {remaining(done, total, passed)}" if total and done else "…"
+                far = f"{done} of {total}, {remaining(done, total, passed)}" if total and 0 < done <= total else "…"
                 self.console.print(f"{what}: {_duration(passed)}, {far}", highlight=False)
 
         teller = threading.Thread(target=tell, daemon=True)

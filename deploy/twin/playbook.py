@@ -25,15 +25,15 @@ def play(
     book: Path = SITE,
     more: Sequence[str] = (),
 ) -> None:
-    """Run a playbook on some machines; all it says is in ``log/ansible.log``.
+    """Run a playbook on some machines; all it says is in ``log/<its name>.log``.
 
     Raises ``PartFailed`` with the last thing that went wrong, which is what stopped it.
     """
-    log = home / "log" / "ansible.log"
+    log = home / "log" / f"{book.stem}.log"
     limit = ",".join(("localhost", *names))
     command = (str(ansible("ansible-playbook")), "-i", str(SOURCE), "--limit", limit, *more, str(book))
     reason = ""
-    with reporter.step(f"Playbook {book.name} on {len(names)} machines", _tasks(home)) as advance:
+    with reporter.step(f"Playbook {book.name} on {len(names)} machines", _tasks(log)) as advance:
 
         def look(line: str) -> None:
             nonlocal reason
@@ -57,9 +57,8 @@ def wanted(tags: str = "", *, restart: bool = False, upgrade_packages: bool = Fa
     return words + tuple(word for name, value in told.items() if value for word in ("-e", f"{name}=true"))
 
 
-def _tasks(home: Path) -> int | None:
-    """How many tasks there were the last time, which is the best guess of how many there will be."""
-    log = home / "log" / "ansible.log"
+def _tasks(log: Path) -> int | None:
+    """How many tasks this playbook had the last time, which is the best guess of how many it will have."""
     if not log.exists():
         return None
     runs = log.read_text(encoding="utf-8", errors="replace").split("\nPLAY RECAP")
