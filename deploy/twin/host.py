@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +21,10 @@ _PROGRAMS = {
     "ssh-keygen": "openssh-client",
     "sysctl": "procps",
 }
-_DISK = 12_000  # MB for base, snapshot and what the machines write
+_DISK = {"worker": (3_300, 1_900), "control_plane": (700, 600), "postgresql": (600, 300)}
+"""MB of disk that a machine takes, as measured after the first start: its own, and of what is kept of it."""
+_DISK_ELSE = (150, 100)
+_DISK_LEAST = 2_000  # MB that stay free
 _SHARE = 0.75
 """A machine rarely uses all it may: so much of the sum of limits must be there."""
 
@@ -50,7 +54,7 @@ def ensure_programs(reporter: Reporter) -> None:
 
 
 def check_room(machines: tuple[Machine, ...], home: Path) -> None:
-    """Refuse when memory, disk or the file system will not do."""
+    """Refuse when memory or the file system will not do."""
     wanted = int(sum(machine.memory for machine in machines) * _SHARE)
     free = _available_memory()
     if free < wanted:
@@ -58,15 +62,7 @@ def check_room(machines: tuple[Machine, ...], home: Path) -> None:
             f"These {len(machines)} machines need about {wanted:,} MiB of memory and {free:,} are free. "
             "Start fewer (ONLY=postgresql,etcd,haproxy) or free some."
         )
-    for folder in (home, cache()):
-        folder.mkdir(parents=True, exist_ok=True)
-        left = shutil.disk_usage(folder).free // 1_000_000
-        if left < _DISK:
-            kept = cache() / "snapshots"
-            raise TwinFailed(
-                f"{folder} has {left:,} MB of disk left, and {_DISK:,} are needed. "
-                f"Machines kept from earlier twins, in {kept}, may be removed when none stands on them."
-            )
+    home.mkdir(parents=True, exist_ok=True)
     kind = run("stat", "--file-system", "--format=%T", home).stdout.strip()
     if kind in {"overlayfs", "tmpfs"}:
         raise TwinFailed(
@@ -74,6 +70,27 @@ def check_room(machines: tuple[Machine, ...], home: Path) -> None:
         )
     if "\toverlay\n" not in Path("/proc/filesystems").read_text(encoding="ascii"):
         run("modprobe", "overlay")
+
+
+def check_disk(machines: Sequence[Machine], home: Path, *, kept: bool) -> None:
+    """Refuse when there is no room for machines that have no disk yet; ``kept``: they go on from a snapshot."""
+    parts = [_disk_of(machine) for machine in machines]
+    own, copies = sum(part[0] for part in parts), 0 if kept else sum(part[1] for part in parts)
+    apart = home.stat().st_dev != cache().stat().st_dev
+    for folder, needed in ((home, own), (cache(), copies)) if apart else ((home, own + copies),):
+        left = shutil.disk_usage(folder).free // 1_000_000
+        if needed and left < needed + _DISK_LEAST:
+            kept_ones = cache() / "snapshots"
+            raise TwinFailed(
+                f"{folder} has {left:,} MB of disk left, and {needed + _DISK_LEAST:,} are needed. "
+                f"Machines kept from earlier twins, in {kept_ones}, may be removed when none stands on them."
+            )
+
+
+def _disk_of(machine: Machine) -> tuple[int, int]:
+    """What its functions take together."""
+    found = [_DISK[group] for group in machine.groups if group in _DISK] or [_DISK_ELSE]
+    return sum(own for own, _ in found), sum(kept for _, kept in found)
 
 
 def _available_memory() -> int:

@@ -89,6 +89,8 @@ def up(
             fresh = not any(twin.running(one).folder.exists() for one in machines)
             if fresh and not machines_only:
                 snapshots.take_secrets(stamp, home)
+        bare = [one for one in machines if not twin.running(one).folder.exists()]
+        host.check_disk(bare, home, kept=all(snapshots.machine(stamp, one.name) for one in bare))
         with reporter.step("Network"):
             host.apply_sysctls(inventory, machines)
             network.up(inventory, home)
