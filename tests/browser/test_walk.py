@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Route
 from pypdf import PdfReader
 
@@ -106,58 +108,50 @@ async def test_offers_come_one_by_one(chromium: Browser, shop: RunningMarketplac
         assert await refused.count() == 1
 
 
-async def all_but_one_shown(visitor: Visitor, shop: RunningMarketplace, sandbox: Sandbox) -> None:
-    """Offers of all insurers but the slow one, whose offer follows."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def expectant(chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox) -> AsyncIterator[Visitor]:
+    """A visitor who sees the offers of all insurers but the slow one, whose offer follows."""
     await one_comes_late(shop, sandbox)
-    await visitor.answer_all("osago", ANSWERS["osago"]())
-    await visitor.offers_shown(9)
+    async with visiting(chromium, shop.base_url) as visitor:
+        await visitor.answer_all("osago", ANSWERS["osago"]())
+        await visitor.offers_shown(9)
+        yield visitor
 
 
-async def test_a_press_counts_though_an_offer_comes_meanwhile(
-    chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
-) -> None:
+async def test_a_press_counts_though_an_offer_comes_meanwhile(expectant: Visitor) -> None:
     """Otherwise the button moves away under a finger and nothing happens, or another insurer is chosen."""
-    async with visiting(chromium, shop.base_url) as visitor:
-        await all_but_one_shown(visitor, shop, sandbox)
-        shown = await visitor.page.locator(".offers").inner_text()
-        button = visitor.page.locator("a[id^=choose-]").first
-        chosen = await button.get_attribute("href")
-        await button.hover()
-        async with visitor.page.expect_response("**/quotes/*/offers?*"):
-            await visitor.page.mouse.down()
-        await asyncio.sleep(0.5)
-        assert await visitor.page.locator(".offers").inner_text() == shown
-        await visitor.page.mouse.up()
+    page = expectant.page
+    shown = await page.locator(".offers").inner_text()
+    button = page.locator("a[id^=choose-]").first
+    chosen = await button.get_attribute("href")
+    await button.hover()
+    async with page.expect_response("**/quotes/*/offers?*"):
+        await page.mouse.down()
+    await asyncio.sleep(0.5)
+    assert await page.locator(".offers").inner_text() == shown
+    await page.mouse.up()
 
-        await visitor.page.wait_for_url(f"**{chosen}")
+    await page.wait_for_url(f"**{chosen}")
 
 
-async def test_what_came_during_a_press_is_shown_after_it(
-    chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
-) -> None:
+async def test_what_came_during_a_press_is_shown_after_it(expectant: Visitor) -> None:
     """Otherwise an offer stays hidden from a visitor who was marking text when it came."""
-    async with visiting(chromium, shop.base_url) as visitor:
-        await all_but_one_shown(visitor, shop, sandbox)
-        await visitor.page.locator(".offer .price").first.hover()
-        async with visitor.page.expect_response("**/quotes/*/offers?*"):
-            await visitor.page.mouse.down()
-        await visitor.page.mouse.up()
+    await expectant.page.locator(".offer .price").first.hover()
+    async with expectant.page.expect_response("**/quotes/*/offers?*"):
+        await expectant.page.mouse.down()
+    await expectant.page.mouse.up()
 
-        await visitor.offers_shown(10)
+    await expectant.offers_shown(10)
 
 
-async def test_the_keyboard_keeps_its_place_when_an_offer_comes(
-    chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox
-) -> None:
+async def test_the_keyboard_keeps_its_place_when_an_offer_comes(expectant: Visitor) -> None:
     """Otherwise a visitor without a mouse begins at the top of the page with every offer."""
-    async with visiting(chromium, shop.base_url) as visitor:
-        await all_but_one_shown(visitor, shop, sandbox)
-        button = visitor.page.locator("a[id^=choose-]").first
-        await button.focus()
-        focused = await button.get_attribute("id")
-        await visitor.offers_shown(10)
+    button = expectant.page.locator("a[id^=choose-]").first
+    await button.focus()
+    focused = await button.get_attribute("id")
+    await expectant.offers_shown(10)
 
-        assert await visitor.page.evaluate("document.activeElement.id") == focused
+    assert await expectant.page.evaluate("document.activeElement.id") == focused
 
 
 async def test_a_broken_connection_mends_itself(chromium: Browser, shop: RunningMarketplace, sandbox: Sandbox) -> None:
