@@ -27,7 +27,7 @@ _COMMAND = """\
 #!/usr/bin/python3
 import sys
 
-from insuretech.cli.app import main
+from insuretech.cli.main import main
 
 sys.exit(main())
 """

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from cluster.part import RunningRedis
 from insuretech.cli import session
-from insuretech.cli.app import main
+from insuretech.cli.main import main
 from insuretech.kit.hot import Entry
 from insuretech.kit.projections import Projection
 from insuretech.kit.redis_hot import RedisHot

@@ -1,4 +1,4 @@
-"""The ``insuretech`` command: registers the groups and turns known failures into one sentence."""
+"""The commands of ``insuretech`` and their groups."""
 
 import sys
 from typing import Annotated
@@ -24,8 +24,8 @@ from insuretech.cli import (
     topics,
 )
 from insuretech.cli.cdn_purge import cdn_purge
-from insuretech.cli.running import run_commands
-from insuretech.cli.serve import migrate, serve
+from insuretech.cli.migrate import migrate
+from insuretech.cli.serve import serve
 from insuretech.cli.service import service
 
 app = typer.Typer(
@@ -63,8 +63,3 @@ def _options(
     if version:
         sys.stdout.write(f"{__version__}\n")
         raise typer.Exit
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    run_commands(app)

@@ -1,12 +1,16 @@
-"""``insuretech serve`` and ``insuretech migrate``."""
+"""What serves until it is told to stop; nothing here loads the libraries of the command line (``cli/main.py``)."""
 
-import asyncio
+from collections.abc import Sequence
 
 from rich.console import Console
 
-from insuretech.cli.output import AsJson, tell
+from insuretech.kit.failures import Unusable
 from insuretech.kit.logging import configure_logging
 from insuretech.kit.settings import Settings, load_settings
+
+
+class ServicesUnknown(Unusable):
+    """Something else than services was named; the message is one sentence for a person."""
 
 
 def serve() -> None:
@@ -21,15 +25,18 @@ def serve() -> None:
     serve_marketplace(settings, _announce)
 
 
-def migrate(*, as_json: AsJson = False) -> None:
-    """Bring the schemas of all services up to date and set their roles' passwords; serve does so by itself."""
-    from insuretech.compose.database import open_database, prepare
-    from insuretech.compose.single import OWNERS
-
+def serve_some(names: Sequence[str]) -> None:
+    """Run one service, or some together, in this process until Ctrl-C; raises ``ServicesUnknown``."""
     settings = load_settings()
-    with open_database(settings, join=True) as database:
-        asyncio.run(prepare(database, OWNERS, settings.database_secret))
-    tell(f"Up to date: {', '.join(OWNERS)}.", {"services": OWNERS}, as_json=as_json)
+    configure_logging(settings.log_level)
+    from insuretech.compose.apart import serve_services
+    from insuretech.compose.services import BUILDERS
+
+    if unknown := [name for name in names if name not in BUILDERS]:
+        raise ServicesUnknown(f"There is no service {unknown[0]}; there are {', '.join(BUILDERS)}.")
+    if len(set(names)) < len(names):
+        raise ServicesUnknown("A service runs once in a process; name each once.")
+    serve_services(names, settings, lambda known: _announce_some(", ".join(names), known))
 
 
 def _announce(settings: Settings) -> None:
@@ -42,3 +49,7 @@ def _announce(settings: Settings) -> None:
     for name, address in places:
         console.print(f"  {name:<18} {address}")
     console.print(f"Ctrl-C stops it; the data stay in {settings.home}.")
+
+
+def _announce_some(names: str, settings: Settings) -> None:
+    Console(highlight=False, soft_wrap=True).print(f"Listening: {names} at http://{settings.host}:{settings.port}")

@@ -3,10 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from insuretech.kit.logging import configure_logging
-from insuretech.kit.settings import Settings, load_settings
+from insuretech.cli.serve import serve_some
 
 
 def service(
@@ -23,17 +21,4 @@ def service(
     what it needs is away; /healthz/startup says what it waits for. Needs DATABASE_URL, INSURETECH_SERVICES_URL and
     INSURETECH_INTERNAL_SECRET; PUBLIC_URL is where people and callbacks reach the whole.
     """
-    settings = load_settings()
-    configure_logging(settings.log_level)
-    from insuretech.compose.apart import serve_services
-    from insuretech.compose.services import BUILDERS
-
-    if not set(names) <= BUILDERS.keys():
-        raise typer.BadParameter(f"no such service; there are {', '.join(BUILDERS)}", param_hint="NAME")
-    if len(set(names)) < len(names):
-        raise typer.BadParameter("a service runs once in a process", param_hint="NAME")
-    serve_services(names, settings, lambda known: _announce(", ".join(names), known))
-
-
-def _announce(names: str, settings: Settings) -> None:
-    Console(highlight=False, soft_wrap=True).print(f"Listening: {names} at http://{settings.host}:{settings.port}")
+    serve_some(names)

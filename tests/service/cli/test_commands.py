@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy.engine import URL
 from structlog.testing import capture_logs
 
-from insuretech.cli import session
-from insuretech.cli.app import main
+from insuretech.cli import serve, session
+from insuretech.cli.main import main
 from insuretech.kit.roles import role_password
 
 
@@ -137,6 +137,32 @@ def test_a_service_that_is_none_is_refused(insuretech: Command) -> None:
 
     assert ended.code == 2
     assert "catalogue" in ended.complained
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["service", "nothing"], "There is no service nothing"),
+        (["service", "orders", "orders"], "once in a process"),
+    ],
+)
+def test_services_that_cannot_be_served_are_said_in_one_sentence(
+    insuretech: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], complaint: str
+) -> None:
+    """Otherwise a slip in a deployment is a process that starts, fails and starts again without a reason."""
+    monkeypatch.setattr(serve, "configure_logging", lambda _: None)
+    ended = insuretech(*words)
+    assert ended.code == 1
+    assert complaint in ended.complained
+    assert len(ended.complained.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["service"], ["service", "--nothing"], ["serve", "more"]])
+def test_what_cannot_be_read_is_explained(insuretech: Command, words: list[str]) -> None:
+    """The short way to a serving process must not take what only the command line can explain."""
+    ended = insuretech(*words)
+    assert ended.code == 2
+    assert "Usage: insuretech" in ended.said + ended.complained
 
 
 def test_dead_letters_are_listed_shown_and_replayed(insuretech: Command, sql: Sql) -> None:
