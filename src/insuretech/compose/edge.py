@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.config.compression import CompressionConfig
@@ -13,16 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
-from litestar.types import (
-    ControllerRouterHandler,
-    HTTPScope,
-    LifeSpanReceive,
-    LifeSpanScope,
-    LifeSpanSend,
-    Receive,
-    Scope,
-    Send,
-)
+from litestar.types import ControllerRouterHandler
 
 from insuretech import __version__
 from insuretech.compose.addresses import service_of
@@ -91,20 +82,17 @@ class _Edge(Litestar):
         """Only what reads msgspec: Litestar also loads Pydantic where it finds it, eight megabytes used by nobody."""
         return [*plugins, MsgspecDIPlugin()]
 
-    async def __call__(
-        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
-    ) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Litestar's own types are three unions
         if scope["type"] != ScopeType.HTTP:
             await super().__call__(scope, receive, send)
             return
-        asked, hear = cast("HTTPScope", scope), cast("Receive", receive)
-        say = counting(asked, cast("Send", send))
-        if asked["method"] == "HEAD":
-            await answer_head(super().__call__, asked, hear, say)
-        elif asked["method"] in _WITH_BODY:
-            await super().__call__(asked, *reading_out(asked, hear, say))
+        say = counting(scope, send)
+        if scope["method"] == "HEAD":
+            await answer_head(super().__call__, scope, receive, say)
+        elif scope["method"] in _WITH_BODY:
+            await super().__call__(scope, *reading_out(scope, receive, say))
         else:
-            await super().__call__(asked, hear, say)
+            await super().__call__(scope, receive, say)
 
 
 def failure_page_of(services: Sequence[Service]) -> FailureHandler | None:

@@ -39,7 +39,7 @@ class Gate:
     """ASGI middleware for the outside of the application: holds requests to the phase of the process.
 
     While it starts, everything but probes gets 503: half of an answer would be a wrong one. While it drains, every
-    answer closes its connection, so that the next request of that caller goes to another replica.
+    answer to what is asked then closes its connection, so that the next request of that caller goes to another replica.
     """
 
     def __init__(self, app: ASGIApp, phase: Phase) -> None:
@@ -51,16 +51,19 @@ class Gate:
             await self._app(scope, receive, send)
         elif not self._phase.begun and not scope["path"].startswith(_ALWAYS_ANSWERED):
             await _say_not_yet(send)
+        elif self._phase.now == "draining":
+            await self._app(scope, receive, _closing(send))
         else:
-            await self._app(scope, receive, self._closing(send))
+            await self._app(scope, receive, send)
 
-    def _closing(self, send: Send) -> Send:
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._phase.now == "draining":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
 
-        return closing
+def _closing(send: Send) -> Send:
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return closing
 
 
 async def _say_not_yet(send: Send) -> None:
