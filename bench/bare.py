@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
 from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
+
+from insuretech.kit.http_server import serving
 
 
 def _returning(path: str, body: bytes) -> HTTPRouteHandler:
@@ -32,16 +31,8 @@ def application(folder: Path) -> Litestar:
 
 async def serve(port: int, folder: Path) -> None:
     """Serve until killed."""
-    server = Server(
-        application(folder),
-        address="127.0.0.1",
-        port=port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_level=LogLevels.error,
-    )
-    await asyncio.create_task(server.serve())
+    async with serving(application(folder), port):
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

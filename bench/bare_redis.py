@@ -7,11 +7,10 @@ import asyncio
 import sys
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
 from litestar import Litestar, Response, get
 from redis.asyncio import Redis
+
+from insuretech.kit.http_server import serving
 
 
 def application(client: Redis, key: str) -> Litestar:
@@ -26,16 +25,8 @@ def application(client: Redis, key: str) -> Litestar:
 
 async def serve(port: int, redis_port: int, key: str) -> None:
     """Serve until killed."""
-    server = Server(
-        application(Redis(host="127.0.0.1", port=redis_port), key),
-        address="127.0.0.1",
-        port=port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_level=LogLevels.error,
-    )
-    await asyncio.create_task(server.serve())
+    async with serving(application(Redis(host="127.0.0.1", port=redis_port), key), port):
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
 
 from insuretech.compose.database import open_database
 from insuretech.compose.hosting import spare_what_stays
 from insuretech.compose.single import build
+from insuretech.kit.http_server import serving
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.settings import load_settings
 
@@ -25,17 +23,9 @@ async def serve(port: int, home: Path) -> None:
     settings = load_settings({"PORT": str(port), "INSURETECH_HOME": str(home)})
     with open_database(settings, join=True) as database:
         composition = build(settings, database.admin, Keyring.open(settings.keyring_path))
-        server = Server(
-            composition.app,
-            address="127.0.0.1",
-            port=port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            log_level=LogLevels.error,
-        )
-        spare_what_stays()
-        await asyncio.create_task(server.serve())
+        async with serving(composition.app, port):
+            spare_what_stays()
+            await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

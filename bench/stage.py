@@ -57,7 +57,7 @@ def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def bare_litestar(bodies: Mapping[str, bytes]) -> Iterator[int]:
-    """The limit for reads on a free port: Litestar under Granian that returns these bytes; gives the port."""
+    """The limit for reads on a free port: Litestar under our server that returns these bytes; gives the port."""
     port = free_port()
     with TemporaryDirectory(prefix="insuretech-bench-") as folder:
         for name, body in bodies.items():

@@ -11,11 +11,7 @@ _claims: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port nobody listens on and nobody else was given.
-
-    Our servers set SO_REUSEPORT: two that were given one port would share it without a word, and each would get half
-    of the other's requests.
-    """
+    """A port nobody listens on and nobody else was given: of two that were given one port, one could not start."""
     for port in random.sample(_PORTS, len(_PORTS)):
         claim = socket.socket(socket.AF_UNIX)
         try:

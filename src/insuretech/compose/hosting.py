@@ -16,27 +16,18 @@ from typing import Protocol
 
 import msgspec
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
 from litestar import Litestar
 
 from insuretech.compose.lifecycle import Gate, Phase
 from insuretech.kit.failures import Unusable
+from insuretech.kit.http_server import ConnectionLimits, HttpServer
 from insuretech.kit.open_requests import OpenRequests
 from insuretech.kit.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_BACKLOG = 4096  # connections that may wait to be accepted
-_CONNECTIONS = 8192  # open at once; a live quote holds one
 _STOP_LIMIT = 2.0  # seconds for open requests, and again for background loops
-_HANG_UP_LIMIT = 0.5  # seconds for connections on which nothing was asked
 _WATCH_INTERVAL = 1.0
 _GARBAGE = 10_000  # objects made and not yet dropped, after which rings among them are looked for
-_LOG_TO_STDERR = {
-    "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["console"], "level": "ERROR", "propagate": False}},
-}
 
 Announce = Callable[[Settings], None]
 
@@ -110,22 +101,20 @@ async def host(
     """
     requests = OpenRequests(Gate(hosted.app, hosted.phase))
     async with _started(hosted.app):
-        server = _server(requests, settings)
-        serving = asyncio.create_task(server.serve())
+        server = HttpServer(requests)
+        await _listen(server, settings)
         try:
-            await _listening(settings, serving)
             spare_what_stays()
             hosted.work()
             stopping.serving.set()
             announce(settings)
-            await _until_stopped(stopping.asked, serving, trouble)
+            await _until_stopped(stopping.asked, trouble)
             hosted.phase.drain()
-            await asyncio.wait({serving}, timeout=drain)
+            await asyncio.sleep(drain)
         finally:
             hosted.begin_stop()
-            server.stop()  # type: ignore[no-untyped-call]  # granian types its public classes only in part
+            server.close()
             await requests.finish(_STOP_LIMIT)
-            await asyncio.wait({serving}, timeout=_HANG_UP_LIMIT)
 
 
 def spare_what_stays() -> None:
@@ -166,40 +155,16 @@ def _known_cause(group: ExceptionGroup[Exception]) -> Unusable | None:
     return None
 
 
-def _server(app: OpenRequests, settings: Settings) -> Server:
-    return Server(
-        app,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGINL,  # we run the application's life ourselves
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=_BACKLOG,
-        backpressure=_CONNECTIONS,
-        log_level=LogLevels.error,
-        log_dictconfig=_LOG_TO_STDERR,
-    )
+async def _listen(server: HttpServer, settings: Settings) -> None:
+    try:
+        await server.listen(settings.host, settings.port)
+    except OSError as error:
+        raise CannotServe(f"Port {settings.port} on {settings.host} cannot be served: {error.strerror}.") from error
 
 
-async def _listening(settings: Settings, serving: asyncio.Task[None]) -> None:
-    """Return when the port takes connections."""
-    while True:
-        if serving.done():
-            raise CannotServe(f"Port {settings.port} on {settings.host} cannot be served.") from serving.exception()
-        try:
-            _, writer = await asyncio.open_connection(settings.host, settings.port)
-        except OSError:
-            await asyncio.sleep(0.005)
-        else:
-            writer.close()
-            return
-
-
-async def _until_stopped(asked: asyncio.Event, serving: asyncio.Task[None], trouble: Callable[[], str | None]) -> None:
-    """Return when asked to stop; raise when the server, or what it cannot do without, ended by itself."""
+async def _until_stopped(asked: asyncio.Event, trouble: Callable[[], str | None]) -> None:
+    """Return when asked to stop; raise when something we cannot do without ended by itself."""
     while not asked.is_set():
-        if serving.done():
-            raise CannotServe("The HTTP server ended by itself.") from serving.exception()
         if sentence := trouble():
             raise CannotServe(sentence)
         with contextlib.suppress(TimeoutError):
@@ -225,10 +190,7 @@ def surroundings(settings: Settings) -> Iterator[Settings]:
 
 
 def _free_port(host: str, port: int) -> int:
-    """The port, or a free one for 0; raises ``CannotServe`` when it cannot be had.
-
-    Asked for without SO_REUSEPORT, which the server sets: two of us would share a port and halve the requests.
-    """
+    """The port, or a free one for 0; raises ``CannotServe`` when it cannot be had, before anything is begun."""
     if not 0 <= port <= 65535:
         raise CannotServe(f"Port {port} does not exist; choose one from 1 to 65535.")
     try:
@@ -267,5 +229,5 @@ def _allow_connections() -> None:
     """Let this process hold as many connections as the system allows it, as 1,024 are a common default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
-        wanted = _CONNECTIONS * 2
+        wanted = ConnectionLimits().connections * 2
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(wanted, hard)) if hard > 0 else wanted, hard))

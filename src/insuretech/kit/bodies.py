@@ -101,10 +101,10 @@ class RequestGuard:
 def reading_out(scope: HTTPScope, receive: Receive, send: Send, *, seconds: float = _SWEEPING) -> tuple[Receive, Send]:
     """Before an answer begins, throws away what is still coming of a body that nobody has read.
 
-    The server closes a connection whose body it has not read, as it cannot tell where the next request would begin;
-    a caller that still sends is reset then and never reads why it was refused. At most ``_SWEPT`` bytes in
-    ``seconds``: of a body that is longer or slower, and of one that waits to be asked for (``Expect``), the caller is
-    told that the connection closes, so that it sends no other request into it.
+    A connection that closes while its caller still sends is reset, and the caller never reads why it was refused; one
+    whose caller sends without end would never be free again. At most ``_SWEPT`` bytes in ``seconds``: of a body that
+    is longer or slower, and of one that waits to be asked for (``Expect``), the caller is told that the connection
+    closes, so that it sends no other request into it.
     """
     headers = dict(scope["headers"])
     whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
@@ -138,7 +138,7 @@ def reading_out(scope: HTTPScope, receive: Receive, send: Send, *, seconds: floa
 
 def _check_address(scope: Scope) -> None:
     path = scope["path"]
-    if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
+    if "\0" in path or (not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path)):
         raise problems.NotFound
     if b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
         raise problems.BadRequest("The query holds the character U+0000.")

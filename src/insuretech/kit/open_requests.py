@@ -26,7 +26,7 @@ class OpenRequests:
         try:
             await self._app(scope, receive, noting_the_start)
         except asyncio.CancelledError:
-            # Ours at a stop, or the server's when the caller has hung up: nobody above waits for it.
+            # Ours at a stop: nobody above waits for it.
             if not started:
                 with suppress(asyncio.CancelledError):
                     await _say_that_we_stop(send)

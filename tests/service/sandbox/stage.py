@@ -9,10 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import httpx
 import msgspec
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from litestar import Request, Response, post
 from litestar.params import FromPath
 from sqlalchemy.engine import make_url
@@ -25,6 +22,7 @@ from insuretech.contracts.text import Language
 from insuretech.kit.db import Database
 from insuretech.kit.embedded_postgres import EmbeddedPostgres
 from insuretech.kit.http import OutgoingClient, new_client
+from insuretech.kit.http_server import serving
 from insuretech.kit.ids import new_id
 from insuretech.kit.keyring import Keyring
 from insuretech.kit.live import LiveHub
@@ -206,23 +204,15 @@ async def running_sandbox(database: Callable[[str], Database], port: int = 0) ->
     )
     service = build(platform, corridor=_corridor).service
     sandbox = RunningSandbox(settings.base_url, clock, client, service)
-    server = Server(
-        application([*service.routes, *_takers(sandbox)], settings),
-        port=port,
-        interface=Interfaces.ASGINL,
-        log_enabled=False,
-        websockets=False,
-    )
-    tasks = [asyncio.create_task(server.serve())]
+    tasks: list[asyncio.Task[None]] = []
     try:
-        for hook in service.on_start:
-            await hook()
-        tasks += [asyncio.create_task(background.run()) for background in service.background]  # type: ignore[arg-type]
-        await _answering(sandbox)
-        yield sandbox
+        async with serving(application([*service.routes, *_takers(sandbox)], settings), port):
+            for hook in service.on_start:
+                await hook()
+            tasks = [asyncio.create_task(background.run()) for background in service.background]  # type: ignore[arg-type]
+            yield sandbox
     finally:
-        server.stop()  # type: ignore[no-untyped-call]
-        for task in tasks[1:]:
+        for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await client.aclose()
@@ -250,14 +240,3 @@ def _takers(sandbox: RunningSandbox) -> list[Any]:
         return await take(request)
 
     return [callback, notification]
-
-
-async def _answering(sandbox: RunningSandbox) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await sandbox.http.get(f"{sandbox.url}/sandbox/api/payments")
-            except httpx.ConnectError:
-                await asyncio.sleep(0.01)
-            else:
-                return

@@ -10,8 +10,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from litestar import Litestar, Response, get
 from litestar.params import FromPath
 from structlog.testing import capture_logs
@@ -27,6 +25,7 @@ from insuretech.contracts.policies import LabelledValue, PolicyPaper
 from insuretech.contracts.tariffs import Corridor, Factor, TariffUnavailable
 from insuretech.contracts.text import Language, Text
 from insuretech.kit.http import new_client
+from insuretech.kit.http_server import serving
 from insuretech.kit.ids import new_id
 from insuretech.kit.problems import FieldError, Invalid, Unavailable
 from insuretech.kit.settings import Settings, SettingsInvalid
@@ -87,21 +86,8 @@ class Answering:
 async def served(app: Litestar) -> AsyncIterator[str]:
     """An application on a port of its own."""
     port = free_port()
-    server = Server(app, port=port, interface=Interfaces.ASGINL, log_enabled=False, websockets=False)
-    task = asyncio.create_task(server.serve())
-    try:
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.01)
-            else:
-                writer.close()
-                break
+    async with serving(app, port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait({task}, timeout=20)
 
 
 @asynccontextmanager
