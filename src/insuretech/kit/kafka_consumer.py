@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge
 
 from insuretech.kit.kafka import Kafka, reason_of
 from insuretech.kit.kafka_lane import USUAL_PACE, Handling, Lane, Pace
-from insuretech.kit.kafka_silence import Place, Silences
+from insuretech.kit.kafka_silence import Brokers, Place, Silences
 from insuretech.kit.messaging import Reaction
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ class KafkaConsumers:
     ) -> None:
         self._service = service
         self._kafka = kafka
-        self._silences = Silences(patience)
+        self._silences = Silences(patience, Brokers(kafka))
         self._measure_every = min(_MEASURE_EVERY, patience / 2)
         self._topics = sorted({event.topic for reaction in reactions for event in reaction.events})
         self._handling = Handling(service, reactions, kafka, known, pace)
@@ -240,16 +240,17 @@ class KafkaConsumers:
     def _measure(self, consumer: Consumer) -> None:
         """How far behind we are, as the brokers see it; raises ``Silent`` when that does not change by itself."""
         now = time.monotonic()
-        if now - self._measured_at < self._measure_every:
-            return
-        self._measured_at = now
         lanes = dict(self._lanes)
-        busy = {place for place, lane in lanes.items() if lane.waiting}
         try:
-            ends = self._silences.look(consumer, set(self._assigned), busy, now)
+            if now - self._measured_at >= self._measure_every:
+                self._measured_at = now
+                self._silences.ask(consumer, set(self._assigned))
+            ends = self._silences.look({place for place, lane in lanes.items() if lane.waiting}, now)
         except KafkaException as error:
             log.info("consumer.not_measured", service=self._service, reason=reason_of(error).str())
             self._silences.nothing_known()
+            return
+        if ends is None:
             return
         lags = dict.fromkeys(self._topics, 0)
         for place, end in ends.items():

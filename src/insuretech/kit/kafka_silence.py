@@ -4,14 +4,81 @@ librdkafka may go on asking a broker that leads a partition no more: what broker
 older, by its count, than what it knew of the topic before, and it does not believe it. A new client knows of no before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
+
+from insuretech.kit.kafka import Kafka
 
 Place = tuple[str, int]
 """Topic and partition."""
 
-_ANSWER = 1.0  # seconds for each question; without an answer Kafka is away, and silent for a good reason
+_FIRST, _END = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]  # typed in part
+_ANSWER = 5.0  # seconds for the brokers; without an answer Kafka is away, and silent for a good reason
+_GROUP_ANSWER = 1.0  # seconds for the group, while nothing is fetched
+
+
+class Span(NamedTuple):
+    """The offset of the first record of a partition, and the one after its last."""
+
+    first: int
+    end: int
+
+
+class Asking(Protocol):
+    """Asks how far partitions go; the answer is there some time later."""
+
+    def ask(self, places: Iterable[Place]) -> None: ...
+
+    def answer(self) -> Mapping[Place, Span] | None:
+        """What was asked last, once; None while it is not known. Raises ``KafkaException``."""
+        ...
+
+
+class Brokers:
+    """Asks the brokers, over connections of its own.
+
+    On those of a consumer each question waits behind the fetch that is under way, up to half a second, and meanwhile
+    nothing else is fetched.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._admin: AdminClient | None = None
+        self._firsts: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
+        self._ends: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
+
+    def ask(self, places: Iterable[Place]) -> None:
+        """Ask about these partitions; what was asked before is forgotten."""
+        asked = [TopicPartition(*place) for place in places]
+        if not asked:
+            return
+        if self._admin is None:
+            self._admin = AdminClient(self._kafka.client())
+        self._admin.poll(0)  # what it has to say goes to our log
+        self._firsts = self._offsets(self._admin, asked, _FIRST)
+        self._ends = self._offsets(self._admin, asked, _END)
+
+    def answer(self) -> Mapping[Place, Span] | None:
+        """See ``Asking``."""
+        firsts, ends = self._firsts, self._ends
+        if not ends or not all(one.done() for one in (*firsts.values(), *ends.values())):
+            return None
+        self._firsts, self._ends = {}, {}
+        return {
+            (place.topic, place.partition): Span(firsts[place].result().offset, end.result().offset)
+            for place, end in ends.items()
+        }
+
+    @staticmethod
+    def _offsets(
+        admin: AdminClient, asked: list[TopicPartition], which: OffsetSpec
+    ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
+        return admin.list_offsets(dict.fromkeys(asked, which), request_timeout=_ANSWER)
 
 
 class Silences:
@@ -20,8 +87,10 @@ class Silences:
     Asked and told in the thread of the client alone.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, brokers: Asking) -> None:
         self._limit = limit
+        self._brokers = brokers
+        self._reached_then: dict[Place, int] = {}
         self._reached: dict[Place, int] = {}
         self._since: dict[Place, float] = {}
 
@@ -36,20 +105,30 @@ class Silences:
             self._reached.pop(place, None)
             self._since.pop(place, None)
 
-    def look(self, consumer: Consumer, places: set[Place], busy: set[Place], now: float) -> dict[Place, int]:
-        """Ask the brokers how far each partition goes: its end, by partition.
+    def ask(self, consumer: Consumer, places: set[Place]) -> None:
+        """Have the brokers asked how far each partition goes; raises ``KafkaException`` when the group is mute."""
+        self._learn(consumer, [place for place in places if place not in self._reached])
+        self._reached_then = {place: self._reached[place] for place in places}
+        self._brokers.ask(places)
 
-        One that ends before what came from it was made anew; a client that has not noticed waits for ever as well.
+    def look(self, busy: set[Place], now: float) -> dict[Place, int] | None:
+        """The end of each partition that was asked about and is still ours, once the brokers have told; else None.
+
+        One that ends before what had come from it was made anew; a client that has not noticed waits for ever as well.
         ``busy`` have enough waiting here, so that we fetch no more of them. Raises ``KafkaException`` when a broker
         does not answer.
         """
-        self._learn(consumer, [place for place in places if place not in self._reached])
+        spans = self._brokers.answer()
+        if spans is None:
+            return None
         ends = {}
-        for place in places:
-            first, ends[place] = consumer.get_watermark_offsets(TopicPartition(*place), timeout=_ANSWER)
-            reached = self._reached[place]
-            nothing_waits = reached <= ends[place] <= max(first, reached)
-            if place in busy or nothing_waits:
+        for place, (first, end) in spans.items():
+            if place not in self._reached or place not in self._reached_then:
+                continue
+            ends[place] = end
+            made_anew = end < self._reached_then[place]
+            waits = end > max(first, self._reached[place])
+            if place in busy or not (made_anew or waits):
                 self._since.pop(place, None)
             else:
                 self._since.setdefault(place, now)
@@ -70,7 +149,7 @@ class Silences:
     def _learn(self, consumer: Consumer, places: list[Place]) -> None:
         if not places:
             return
-        for one in consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER):
+        for one in consumer.committed([TopicPartition(*place) for place in places], timeout=_GROUP_ANSWER):
             if one.error is not None:
                 raise KafkaException(one.error)
             self._reached[one.topic, one.partition] = max(0, one.offset)

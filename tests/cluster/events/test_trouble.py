@@ -12,6 +12,7 @@ from insuretech.kit.db import Database
 from insuretech.kit.dead_letters import DeadLetter, dead_letters, replay
 from insuretech.kit.kafka import headers_of
 from insuretech.kit.kafka_lane import Pace
+from insuretech.kit.kafka_silence import Brokers, Span
 from insuretech.kit.messaging import Outbox
 from insuretech.kit.topics import dead_letter_topic
 from insuretech.kit.tracing import continue_trace, current_trace_id
@@ -54,6 +55,26 @@ async def test_a_poisonous_event_goes_aside_and_can_be_replayed(city: City) -> N
     assert await replay([letter], [reaction]) == [letter.id]
     assert (await city.town.seen())["r3"] == [0, 1, 3, 4, 2]
     assert await letters_of(city) == []
+
+
+async def test_the_brokers_tell_how_far_each_partition_goes(city: City) -> None:
+    """Otherwise nobody notices that records stay behind, and the lag that is told is made up."""
+    producer = Producer({"bootstrap.servers": city.kafka.servers})
+    for _ in range(3):
+        producer.produce(city.topic, key=b"r0", value=b"{}")
+    assert producer.flush(20) == 0
+    (partition,) = {record.partition() or 0 for record in city.records(city.topic)}
+    brokers, spans = Brokers(city.kafka), None
+
+    async def told() -> bool:
+        nonlocal spans
+        spans = brokers.answer()
+        return spans is not None
+
+    brokers.ask([(city.topic, partition)])
+    await city.until(told)
+    assert spans == {(city.topic, partition): Span(0, 3)}
+    assert brokers.answer() is None
 
 
 async def test_what_is_no_event_of_ours_goes_aside_at_once(city: City) -> None:
