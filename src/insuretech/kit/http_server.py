@@ -119,8 +119,10 @@ class _Connection(HttpToolsProtocol):
         super().connection_made(corked)  # type: ignore[arg-type]  # all of a transport that Uvicorn uses
         if len(self.connections) > self._limits.connections:
             self._refuse(503, b"retry-after: 1\r\n")
-        else:
-            self._expect_head()
+        else:  # nothing is asked yet, as when browsers and proxies open connections beforehand
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self._limits.idle_seconds, self.timeout_keep_alive_handler
+            )
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -132,7 +134,7 @@ class _Connection(HttpToolsProtocol):
         if self._head > self._limits.head_bytes:
             self._refuse(431)
         elif self._deadline is None:
-            self._expect_head()
+            self._deadline = self.loop.call_later(self._limits.head_seconds, self._refuse, 408)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -146,9 +148,6 @@ class _Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_there()
         super().connection_lost(exc)
-
-    def _expect_head(self) -> None:
-        self._deadline = self.loop.call_later(self._limits.head_seconds, self._refuse, 408)
 
     def _head_is_there(self) -> None:
         if self._deadline is not None:
