@@ -5,21 +5,17 @@ older, by its count, than what it knew of the topic before, and it does not beli
 """
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
 
 from insuretech.kit.kafka import Kafka
 
 Place = tuple[str, int]
 """Topic and partition."""
 
-_FIRST, _END = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]  # typed in part
-_ANSWER = 5.0  # seconds for the brokers; without an answer Kafka is away, and silent for a good reason
-_GROUP_ANSWER = 1.0  # seconds for the group, while nothing is fetched
+_ANSWER = 1.0  # seconds for each question; without an answer Kafka is away, and silent for a good reason
 
 
 class Span(NamedTuple):
@@ -40,45 +36,40 @@ class Asking(Protocol):
 
 
 class Brokers:
-    """Asks the brokers, over connections of its own.
+    """Asks the brokers by a client of its own, which fetches nothing, in a thread of its own.
 
-    On those of a consumer each question waits behind the fetch that is under way, up to half a second, and meanwhile
-    nothing else is fetched.
+    On the connections of a consumer each question waits behind the fetch that is under way, up to half a second, and
+    meanwhile nothing else is fetched. (librdkafka's client for administration asks for all partitions at once, but
+    connects to a broker that is away without a pause: it would take a whole processor then.)
     """
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
-        self._admin: AdminClient | None = None
-        self._firsts: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
-        self._ends: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
+        self._client: Consumer | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="consumer-spans")
+        self._asked: Future[dict[Place, Span]] | None = None
 
     def ask(self, places: Iterable[Place]) -> None:
-        """Ask about these partitions; what was asked before is forgotten."""
-        asked = [TopicPartition(*place) for place in places]
-        if not asked:
-            return
-        if self._admin is None:
-            self._admin = AdminClient(self._kafka.client())
-        self._admin.poll(0)  # what it has to say goes to our log
-        self._firsts = self._offsets(self._admin, asked, _FIRST)
-        self._ends = self._offsets(self._admin, asked, _END)
+        """Ask about these partitions, unless an answer is still on its way."""
+        asked = list(places)
+        if asked and (self._asked is None or self._asked.done()):
+            self._asked = self._thread.submit(self._spans, asked)
 
     def answer(self) -> Mapping[Place, Span] | None:
         """See ``Asking``."""
-        firsts, ends = self._firsts, self._ends
-        if not ends or not all(one.done() for one in (*firsts.values(), *ends.values())):
+        if self._asked is None or not self._asked.done():
             return None
-        self._firsts, self._ends = {}, {}
-        return {
-            (place.topic, place.partition): Span(firsts[place].result().offset, end.result().offset)
-            for place, end in ends.items()
-        }
+        asked, self._asked = self._asked, None
+        return asked.result()
 
-    @staticmethod
-    def _offsets(
-        admin: AdminClient, asked: list[TopicPartition], which: OffsetSpec
-    ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
-        return admin.list_offsets(dict.fromkeys(asked, which), request_timeout=_ANSWER)
+    def _spans(self, places: list[Place]) -> dict[Place, Span]:
+        if self._client is None:
+            self._client = Consumer(self._kafka.client(group_id="insuretech.spans", enable_auto_commit=False))
+        self._client.poll(0)  # what it has to say goes to our log
+        return {
+            place: Span(*self._client.get_watermark_offsets(TopicPartition(*place), timeout=_ANSWER))
+            for place in places
+        }
 
 
 class Silences:
@@ -149,7 +140,7 @@ class Silences:
     def _learn(self, consumer: Consumer, places: list[Place]) -> None:
         if not places:
             return
-        for one in consumer.committed([TopicPartition(*place) for place in places], timeout=_GROUP_ANSWER):
+        for one in consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER):
             if one.error is not None:
                 raise KafkaException(one.error)
             self._reached[one.topic, one.partition] = max(0, one.offset)
