@@ -158,7 +158,7 @@ class KafkaConsumers:
         error = message.error()
         if error is None:
             return _place(message) in self._assigned
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - a constant; told either way
             raise KafkaException(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - a constant
             log.warning("consumer.error", service=self._service, reason=error.str())
