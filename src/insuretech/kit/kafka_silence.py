@@ -50,10 +50,10 @@ class Brokers:
         self._asked: Future[dict[Place, Span]] | None = None
 
     def ask(self, places: Iterable[Place]) -> None:
-        """Ask about these partitions, unless an answer is still on its way."""
-        asked = list(places)
-        if asked and (self._asked is None or self._asked.done()):
-            self._asked = self._thread.submit(self._spans, asked)
+        """Ask about these partitions; what was asked before is forgotten."""
+        if self._asked is not None:
+            self._asked.cancel()
+        self._asked = self._thread.submit(self._spans, list(places))
 
     def answer(self) -> Mapping[Place, Span] | None:
         """See ``Asking``."""
@@ -63,13 +63,16 @@ class Brokers:
         return asked.result()
 
     def _spans(self, places: list[Place]) -> dict[Place, Span]:
-        if self._client is None:
-            self._client = Consumer(self._kafka.client(group_id="insuretech.spans", enable_auto_commit=False))
-        self._client.poll(0)  # what it has to say goes to our log
-        return {
-            place: Span(*self._client.get_watermark_offsets(TopicPartition(*place), timeout=_ANSWER))
-            for place in places
+        client, self._client = self._client or self._new_client(), None
+        client.poll(0)  # what it has to say goes to our log
+        spans = {
+            place: Span(*client.get_watermark_offsets(TopicPartition(*place), timeout=_ANSWER)) for place in places
         }
+        self._client = client  # one that had no answer may believe in brokers of before: the next time asks a new one
+        return spans
+
+    def _new_client(self) -> Consumer:
+        return Consumer(self._kafka.client(group_id="insuretech.spans", enable_auto_commit=False))
 
 
 class Silences:
