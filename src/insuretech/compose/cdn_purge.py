@@ -15,7 +15,7 @@ from insuretech.connectors.cdn import CdnPoints
 from insuretech.contracts.events import ProductPublished
 from insuretech.contracts.products import LIST_TAG, page_tag
 from insuretech.kit.http import new_client
-from insuretech.kit.kafka import Kafka, RecordInvalid, envelope_of, kafka_of, reason_of
+from insuretech.kit.kafka import Kafka, RecordInvalid, ends_client, envelope_of, kafka_of, reason_of
 from insuretech.kit.settings import Settings, SettingsInvalid
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ async def follow(events: ProductLog, purge: Purge, settle: float = SETTLE) -> No
         messages = await asyncio.to_thread(events.consume, _TOGETHER, _POLL)
         for message in messages:
             error = message.error()
-            if error is not None and error.fatal():
+            if error is not None and ends_client(error):
                 raise KafkaException(error)
         tags = tags_of(messages)
         if not tags:

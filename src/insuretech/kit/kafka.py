@@ -78,6 +78,11 @@ class _ToStructlog:
             log.warning("kafka.client", says=says)
 
 
+def ends_client(error: KafkaError) -> bool:
+    """Whether the client that tells this is done for: said by a flag or, of a fenced member, by code alone."""
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - a constant
+
+
 def record_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
     """What a record says of itself beside its key and value."""
     return [

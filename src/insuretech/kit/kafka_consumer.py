@@ -17,7 +17,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge
 
-from insuretech.kit.kafka import Kafka, reason_of
+from insuretech.kit.kafka import Kafka, ends_client, reason_of
 from insuretech.kit.kafka_lane import USUAL_PACE, Handling, Lane, Pace
 from insuretech.kit.kafka_silence import Brokers, Place, Silences
 from insuretech.kit.messaging import Reaction
@@ -158,7 +158,7 @@ class KafkaConsumers:
         error = message.error()
         if error is None:
             return _place(message) in self._assigned
-        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - a constant; told either way
+        if ends_client(error):
             raise KafkaException(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - a constant
             log.warning("consumer.error", service=self._service, reason=error.str())

@@ -3,10 +3,13 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from insuretech.kit.db import Database
 from insuretech.kit.dead_letters import DeadLetter, dead_letters, replay
@@ -75,6 +78,35 @@ async def test_the_brokers_tell_how_far_each_partition_goes(city: City) -> None:
     await city.until(told)
     assert spans == {(city.topic, partition): Span(0, 3)}
     assert brokers.answer() is None
+
+
+async def test_who_was_taken_for_another_begins_anew(city: City) -> None:
+    """Otherwise a replica whose name was used by a second one for a moment is deaf until somebody starts it again."""
+    double = Consumer(
+        {
+            "bootstrap.servers": city.kafka.servers,
+            "group.id": f"insuretech.{city.service}",
+            "group.instance.id": "register-1",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": 6000,
+        }
+    )
+    await city.publish(residents=4, numbers=range(2))
+    with capture_logs() as lines:
+        async with running(city.relay(), city.consumers(city.reaction(), instance="register-1")):
+            await city.until_seen(4, 2)
+            double.subscribe([city.topic])
+            await city.until(lambda: _interrupted(double, lines), limit=60)
+            await asyncio.to_thread(double.close)
+            await city.publish(residents=4, numbers=range(2, 4))
+            await city.until_seen(4, 4, limit=60)
+    assert await city.town.seen() == in_order(4, 4)
+
+
+async def _interrupted(double: Consumer, lines: list[MutableMapping[str, Any]]) -> bool:
+    """Whether the one that was there has noticed; the second one has to be heard of by the brokers meanwhile."""
+    await asyncio.to_thread(double.poll, 0.1)
+    return any(line["event"] == "consumer.interrupted" and "fenced" in line["reason"] for line in lines)
 
 
 async def test_what_is_no_event_of_ours_goes_aside_at_once(city: City) -> None:

@@ -87,9 +87,11 @@ async def test_a_change_is_purged_twice_and_then_committed() -> None:
     assert events.told == [osago, osago, "commit", others, others, "commit"]
 
 
-async def test_a_broken_connection_ends_the_following() -> None:
-    """A consumer that cannot go on must be made anew, not asked for ever."""
-    fatal = KafkaError(KafkaError._FATAL, "gone", fatal=True)
+@pytest.mark.parametrize(
+    "fatal", [KafkaError(KafkaError._FENCED, "gone", fatal=True), KafkaError(KafkaError._FATAL, "gone")]
+)
+async def test_a_broken_connection_ends_the_following(fatal: KafkaError) -> None:
+    """A consumer that cannot go on must be made anew, not asked for ever; it says so by a flag or by its code."""
     events = Events(records(Record("osago", error=fatal)))
     with pytest.raises(KafkaException, match="gone"):
         await follow(events, events.purge, settle=0.01)
