@@ -149,8 +149,8 @@ class Market(Drill):
         books = asyncio.run(read_books(self.rows, sandbox, self.folder, began))
         calls, marks = read(*self.histories, self.marks)
         verdict = judge(calls, marks, books)
-        late, differing = _late(verdict.windows, automatic), self._differing()
-        verdict = msgspec.structs.replace(verdict, violations=(*verdict.violations, *late, *differing))
+        more = (*_late(verdict.windows, automatic), *self._differing(), *self._papers_gone())
+        verdict = msgspec.structs.replace(verdict, violations=(*verdict.violations, *more))
         picture = report.picture(calls, marks, sightings(self.sights), verdict.windows)
         _write(self.folder, verdict, picture)
         for path in (self.marks, self.sights):
@@ -167,6 +167,12 @@ class Market(Drill):
         done = console.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), words)
         if done.code:
             yield Violation(charge="differs", text=f"projections do not equal their source: {done.said.strip()}")
+
+    def _papers_gone(self) -> Iterator[Violation]:
+        """Papers that object storage does not hold as they were printed; every one is read back."""
+        done = console.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), ("documents", "check"))
+        if done.code:
+            yield Violation(charge="document", text=f"files are not as they were kept: {done.said.strip()}")
 
     def _wait_quiet(self, began: float) -> None:
         """Until nothing moves any more; what still moves then is left to the judge."""
