@@ -170,7 +170,7 @@ class Market(Drill):
 
     def _papers_gone(self) -> Iterator[Violation]:
         """Papers that object storage does not hold as they were printed; every one is read back."""
-        done = console.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), ("documents", "check"))
+        done = console.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), ("documents", "check", "--json"))
         if done.code:
             yield Violation(charge="document", text=f"files are not as they were kept: {done.said.strip()}")
 

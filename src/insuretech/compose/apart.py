@@ -43,7 +43,9 @@ from insuretech.kit.settings import Settings, SettingsInvalid, read_secret
 log = structlog.get_logger(__name__)
 
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between attempts to start, the last one for all further ones
-_PATIENCE = 5.0  # seconds without an answer after which a database counts as away
+_PATIENCE = 120.0
+"""Seconds without an answer after which a database counts as away: longer than another one needs to take over, by a
+person's word too. All replicas ask the same one, and while none is ready a balancer tries those that died with it."""
 
 
 class NotYet(Exception):

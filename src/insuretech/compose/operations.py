@@ -55,8 +55,8 @@ def operations_routes(
     """Handlers of ``/healthz/startup``, ``/healthz/live``, ``/healthz/ready`` and ``/metrics``.
 
     ``loops_down`` names background loops that are not running, ``without`` what is away but not needed for requests.
-    A database counts as away once it has not answered for ``patience`` seconds: where all replicas ask the same one, a
-    moment in which it is slow would otherwise leave no replica to answer at all.
+    A database counts as away once it has not answered for ``patience`` seconds; until then it is named under
+    ``without``. Where all replicas ask the same one, it would otherwise leave no replica to answer at all.
     """
     life = phase or Phase()
     databases = [service.database for service in services if service.database is not None]
@@ -77,9 +77,10 @@ def operations_routes(
             return Response(Health("draining", ["draining"]), status_code=_LEAVING, headers=_NO_STORE)
         if life.now == "starting":
             return _unwell(Health("not ready", [life.reason or life.now]))
-        away = await _unanswering(watched)
-        failing = [*(name for name in away if name not in optional), *(f"loop:{name}" for name in loops_down())]
-        missed = [*(name for name in away if name in optional), *without()]
+        silent = await _unanswering(watched)
+        away = [name for name, seconds in silent.items() if seconds > patience and name not in optional]
+        failing = [*away, *(f"loop:{name}" for name in loops_down())]
+        missed = [*(name for name in silent if name not in away), *without()]
         if failing:
             log.warning("not_ready", failing=failing)
             return _unwell(Health("not ready", failing, missed))
@@ -102,7 +103,7 @@ def _unwell(health: Health) -> Response[Health]:
 
 
 class _Watched:
-    """A database; one that answered anybody within ``patience`` seconds is believed to be there.
+    """A database, and for how long it has answered nobody.
 
     Where all connections are lent out to others who get their answers, there is much to do, and nothing is away: a
     replica that the balancer left for that would leave its work to the next, until none is left.
@@ -111,23 +112,23 @@ class _Watched:
     def __init__(self, database: Database, patience: float) -> None:
         self.name = f"database:{database.service}"
         self._database = database
-        self._patience = patience
         self._limit = _PING_LIMIT / 2 if patience else _PING_LIMIT  # who asks, waits for a second
 
-    async def away(self) -> bool:
-        """Whether no connection can be had and used within the limit, nor could be by others of late."""
+    async def silent(self) -> float:
+        """Seconds since anybody was answered, where now no connection can be had and used within the limit; else 0."""
         try:
             async with asyncio.timeout(self._limit):
                 await self._database.ping()
         except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
             log.warning("database.unavailable", service=self._database.service, error=type(error).__name__)
-            return monotonic() - self._database.answered_at > self._patience
-        return False
+            return monotonic() - self._database.answered_at
+        return 0.0
 
 
-async def _unanswering(databases: Sequence[_Watched]) -> list[str]:
-    away = await asyncio.gather(*(database.away() for database in databases))
-    return [database.name for database, missing in zip(databases, away, strict=True) if missing]
+async def _unanswering(databases: Sequence[_Watched]) -> dict[str, float]:
+    """Databases that do not answer, and for how many seconds they have not."""
+    silences = await asyncio.gather(*(database.silent() for database in databases))
+    return {database.name: silence for database, silence in zip(databases, silences, strict=True) if silence > 0}
 
 
 def _measure(platform: Platform, databases: Sequence[Database]) -> None:

@@ -131,6 +131,7 @@ async def test_ready_through_a_moment_in_which_the_database_is_slow(database: Da
             for connection in held:
                 await connection.close()
     assert [answer.status_code for answer in (before, busy, too_long)] == [200, 200, 503]
+    assert [answer.json()["without"] for answer in (before, busy, too_long)] == [[], ["database:quotes"], []]
 
 
 async def test_ready_while_others_use_all_connections_and_get_their_answers(database: Databases) -> None:
