@@ -199,6 +199,8 @@ class Visitor:
             policy = response.headers.get("content-security-policy", "")
             if response.headers.get("content-type", "").startswith("text/html") and "default-src" not in policy:
                 self.findings.append(f"no Content-Security-Policy at {response.url}")
+        if response.headers.get("content-type", "").count("charset") > 1:
+            self.findings.append(f"two character sets at {response.url}")
         if response.status >= 500:
             self.findings.append(f"{response.status} from {response.url}")
 

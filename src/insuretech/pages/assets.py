@@ -23,8 +23,8 @@ STATIC = Path(__file__).parent / "static"
 COMPONENTS = ("tokens", "base", "layout", "controls", "forms", "messages", "lists")
 """Style sheets that every service's pages begin with."""
 MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }

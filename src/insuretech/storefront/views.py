@@ -64,7 +64,7 @@ class Views:
         return Response(
             html.encode(),
             status_code=status,
-            media_type="text/html; charset=utf-8",
+            media_type="text/html",
             headers=self._headers,
             cookies=visit.cookies,
         )

@@ -301,4 +301,4 @@ def csv_answer(desk: Desk, asked: Filter) -> Response[Any]:
             yield piece
 
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "private, no-store"}
-    return Stream(pieces, media_type="text/csv; charset=utf-8", headers=headers)
+    return Stream(pieces, media_type="text/csv", headers=headers)

@@ -113,7 +113,7 @@ def draw(
     return Response(
         html.encode(),
         status_code=status,
-        media_type="text/html; charset=utf-8",
+        media_type="text/html",
         headers={**_HEADERS, "Referrer-Policy": "no-referrer"},  # a sign-in link is an address
         cookies=visit.cookies,
     )
