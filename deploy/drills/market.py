@@ -25,7 +25,7 @@ from deploy.drills.drill import ROOT, URGENT, Drill, Outcome, sightings
 from deploy.drills.history import read
 from deploy.drills.judge import READ_GOAL, WRITE_GOAL
 from deploy.drills.sale.books import all_reactions, left_behind, read_books, still_moving
-from deploy.drills.sale.judge import Verdict, Violation, Window, judge
+from deploy.drills.sale.judge import Charge, Verdict, Violation, Window, judge
 from deploy.twin import network, person
 from deploy.twin.inside import kubectl, look
 from deploy.twin.readiness import wait_well
@@ -43,6 +43,10 @@ _HANDED_ON = 30.0
 """Seconds after which an event that still waits for Kafka has stayed behind."""
 _AGREED = 10.0
 """Seconds in which projections must equal their source once all is well."""
+_CHECKS: tuple[tuple[Charge, str, tuple[str, ...]], ...] = (
+    ("differs", "projections do not equal their source", ("projections", "check", "--patience", str(_AGREED))),
+    ("document", "files are not as they were kept", ("documents", "check", "--json")),
+)
 _COLUMNS = (
     "fault",
     "no write for",
@@ -149,7 +153,7 @@ class Market(Drill):
         books = asyncio.run(read_books(self.rows, sandbox, self.folder, began))
         calls, marks = read(*self.histories, self.marks)
         verdict = judge(calls, marks, books)
-        more = (*_late(verdict.windows, automatic), *self._differing(), *self._papers_gone())
+        more = (*_late(verdict.windows, automatic), *self._checked())
         verdict = msgspec.structs.replace(verdict, violations=(*verdict.violations, *more))
         picture = report.picture(calls, marks, sightings(self.sights), verdict.windows)
         _write(self.folder, verdict, picture)
@@ -161,18 +165,13 @@ class Market(Drill):
         faults = (text for text in probed.violations if not text.startswith("late:"))
         return Outcome(_table(verdict), (*said, *(f"databases: {text}" for text in faults)))
 
-    def _differing(self) -> Iterator[Violation]:
-        """Projections that do not equal their source, as a command inside the cluster finds them."""
-        words = ("projections", "check", "--patience", str(_AGREED))
-        done = console.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), words)
-        if done.code:
-            yield Violation(charge="differs", text=f"projections do not equal their source: {done.said.strip()}")
-
-    def _papers_gone(self) -> Iterator[Violation]:
-        """Papers that object storage does not hold as they were printed; every one is read back."""
-        done = console.carry_out((*kubectl(self.twin), "--namespace", "insuretech"), ("documents", "check", "--json"))
-        if done.code:
-            yield Violation(charge="document", text=f"files are not as they were kept: {done.said.strip()}")
+    def _checked(self) -> Iterator[Violation]:
+        """What commands inside the cluster find; every projection is compared and every paper read back."""
+        words = (*kubectl(self.twin), "--namespace", "insuretech")
+        for charge, text, command in _CHECKS:
+            done = console.carry_out(words, command)
+            if done.code:
+                yield Violation(charge=charge, text=f"{text}: {done.said.strip()}")
 
     def _wait_quiet(self, began: float) -> None:
         """Until nothing moves any more; what still moves then is left to the judge."""

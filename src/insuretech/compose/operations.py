@@ -2,8 +2,8 @@
 
 Not part of the public API and so not in its description. Startup says that everything requests need has been there
 once: until then nobody should judge the process by the other two. Live says only that this process answers: whoever
-asks would otherwise restart it for a database that is away. Ready says that a request sent here now can be carried
-out, and that the process does not wish to stop.
+asks would otherwise restart it for a database that is away. Ready says that requests are in the right place here:
+no other process would carry them out better, and this one does not wish to stop.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ POOL_SIZE = Gauge("insuretech_database_connections_limit", "Connections a servic
 class Health(msgspec.Struct, frozen=True):
     """The answer to a probe; ``failing`` names each part that is not ready, as ``database:orders``.
 
-    ``without`` names what is away while requests are carried out all the same.
+    ``without`` names what is away and no reason to send requests elsewhere.
     """
 
     status: str
