@@ -69,8 +69,10 @@ class Garage:
     def settings(self, number: int) -> str:
         """One node's ``garage.toml``.
 
-        Without ``bootstrap_peers`` the nodes would not find one another after a common restart; with the usual five
-        minutes of ``rpc_timeout_msec`` a node that comes back waits ten for what it missed.
+        Without ``bootstrap_peers`` the nodes would not find one another after a common restart. For as long as
+        ``rpc_timeout_msec`` a read waits for a node that hangs before it asks the third, for a minute, until the node
+        counts as gone: less than our clients wait for an answer. A node that comes back waits for twice as long before
+        it fetches what it missed.
         """
         keys = self.keys
         peers = [f"{self.node_id(one)}@127.0.0.1:{self.ports.garage_rpc(one)}" for one in self.numbers if one != number]
@@ -85,7 +87,7 @@ consistency_mode = "consistent"
 rpc_bind_addr = "127.0.0.1:{self.ports.garage_rpc(number)}"
 rpc_public_addr = "127.0.0.1:{self.ports.garage_rpc(number)}"
 rpc_secret = "{keys.rpc_secret}"
-rpc_timeout_msec = 10000
+rpc_timeout_msec = 2000
 bootstrap_peers = {json.dumps(peers)}
 
 [s3_api]

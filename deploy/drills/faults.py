@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import run
-from deploy.drills import losing, promoting, restoring, upgrading
+from deploy.drills import losing, promoting, replacing, restoring, upgrading
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.inside import kubeconfig, kubectl
@@ -116,6 +116,7 @@ def catalogue() -> Mapping[str, Fault]:
             lasts=0.0,
         ),
         Fault("power-off-haproxy", "HAProxy's machine in spb loses its power", _power_off_haproxy, _boot, lasts=30.0),
+        _replaced("replace-database", "the primary's machine", lambda scene: scene.databases.known_leader()),
         *_of_the_cluster(),
         Fault(
             "restore",
@@ -144,6 +145,11 @@ def _of_the_cluster() -> tuple[Fault, ...]:
         Fault(
             "power-off-edge", "an edge server of msk loses its power", _power_off_one("msk", "edge"), _boot, lasts=30
         ),
+        _replaced("replace-worker", "a worker of spb", _first("spb", "worker")),
+        # The one that is asked for everything.
+        _replaced("replace-control-plane", "the first control plane", _first("msk", "control_plane")),
+        _replaced("replace-edge", "an edge server of msk, HAProxy, DNS and etcd with it,", _first("msk", "edge")),
+        _replaced("replace-witness", "the witness", _first("witness", "etcd"), layout="witness"),
         Fault("power-off-worker", "a worker of spb loses its power", _power_off_one("spb", "worker"), _boot, lasts=60),
         Fault(
             "power-off-point",
@@ -173,9 +179,25 @@ def _of_the_cluster() -> tuple[Fault, ...]:
     return tuple(replace(fault, needs="cluster") for fault in found)
 
 
+def _replaced(name: str, which: str, chosen: Callable[[Scene], str], *, layout: str = "") -> Fault:
+    return Fault(
+        name,
+        f"{which} is lost with its disks, and an empty machine takes its place",
+        lambda scene: replacing.lose(scene.twin, chosen(scene)),
+        lambda scene, names: replacing.replace(scene.twin, names),
+        lasts=30.0,
+        layout=layout,
+    )
+
+
+def _first(site: str, function: str) -> Callable[[Scene], str]:
+    """The first machine of a site by name that has a function."""
+    return lambda scene: min(one.name for one in scene.twin.chosen([function]) if one.machine.site == site)
+
+
 def _power_off_one(site: str, function: str) -> Callable[[Scene], tuple[str, ...]]:
     def strike(scene: Scene) -> tuple[str, ...]:
-        name = min(one.name for one in scene.twin.chosen([function]) if one.machine.site == site)
+        name = _first(site, function)(scene)
         scene.twin.machine(name).cut_power()
         return (name,)
 

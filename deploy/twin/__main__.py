@@ -15,6 +15,7 @@ from deploy.twin import measuring, network, person, status, whole
 from deploy.twin.inventory import Inventory
 from deploy.twin.playbook import RESTORE, ROLLING, SITE, play, wanted
 from deploy.twin.readiness import until_ready
+from deploy.twin.replacing import replaced
 from deploy.twin.whole import HOME, Twin
 from insuretech.cli.output import AsJson, print_json
 from insuretech.cli.running import run_commands
@@ -133,6 +134,14 @@ def restore(
     twin = _twin(folder)
     more = ("-e", f"restore_on={name}", "-e", f"restore_to='{to}'", "-e", f"restore_away={str(away).lower()}")
     play(twin.home, twin.inventory, [twin.machine(name).name], Reporter(_console()), book=RESTORE, more=more)
+
+
+@app.command()
+def replace(name: Annotated[str, typer.Argument(help="The machine that is lost.")], folder: Folder = HOME) -> None:
+    """Lose a machine with its disks, and have an empty one take its place."""
+    twin = _twin(folder)
+    twin.empty(twin.machine(name).name)
+    replaced(twin, name, Reporter(_console()))
 
 
 @app.command("power-off")

@@ -12,6 +12,7 @@ ROLLING = DEPLOY / "rolling.yaml"
 RESTORE = DEPLOY / "restore.yaml"
 PROMOTE = DEPLOY / "promote.yaml"
 ALONE = DEPLOY / "alone.yaml"
+REPLACE = DEPLOY / "replace.yaml"
 _TITLE = re.compile(r"^(TASK|RUNNING HANDLER) \[(.*)\]")
 _REASON = re.compile(r"^\[ERROR\]: Task failed: (?:Action failed: |Module failed: )?(.+)")
 

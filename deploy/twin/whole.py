@@ -52,6 +52,16 @@ class Twin:
         found = tuple(map(Path, layers.read_text(encoding="utf-8").splitlines())) if layers.exists() else ()
         return Running(machine, self.inventory, self.home, found)
 
+    def empty(self, name: str) -> None:
+        """Another machine in place of one, switched off: the same name and address, the disk of a new one."""
+        old = self.machine(name)
+        old.cut_power()
+        ground = old.layers[-1]
+        old.destroy()
+        _lay(self.home, old.machine, ground, "")
+        self.machine(name).prepare()
+        _remember_keys(self)
+
     def boot(self, machines: Sequence[Running]) -> None:
         """Switch machines on and wait until one can get in."""
         for one in machines:

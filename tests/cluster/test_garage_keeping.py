@@ -41,7 +41,7 @@ class Nodes:
         folder.mkdir(exist_ok=True)
         (folder / "garage.toml").write_text(
             f'metadata_dir = "{folder}/meta"\ndata_dir = "{folder}/data"\ndb_engine = "lmdb"\n'
-            f'replication_factor = 3\nrpc_secret = "{"c3" * 32}"\nrpc_timeout_msec = 10000\n'
+            f'replication_factor = 3\nrpc_secret = "{"c3" * 32}"\nrpc_timeout_msec = 2000\n'
             f'rpc_bind_addr = "{address}:{self.port + 1}"\n'
             f'[s3_api]\ns3_region = "garage"\napi_bind_addr = "{address}:{self.port}"\n'
             f'[admin]\nadmin_token = "token"\napi_bind_addr = "{address}:{self.port + 2}"\n',

@@ -33,15 +33,18 @@ class TestGarage(StorageContract):
         return client(s3)
 
 
-@pytest.mark.parametrize("fault", ["kill", "freeze"])
-async def test_one_node_less_loses_nothing_and_stops_nobody(s3: RunningGarage, fault: str) -> None:
+# Of three nodes each reads with the help of one of the others: whichever that is hangs in one of these.
+@pytest.mark.parametrize(
+    ("fault", "node"), [("kill", "s3-1"), ("freeze", "s3-1"), ("freeze", "s3-2"), ("freeze", "s3-3")]
+)
+async def test_one_node_less_loses_nothing_and_stops_nobody(s3: RunningGarage, fault: str, node: str) -> None:
     """Otherwise the loss of one site takes the documents of all."""
     vault = FileVault(client(s3), Keyring.generate(), folder=new_secret(), purpose="test")
-    before = [await vault.keep(f"before {number}".encode()) for number in range(10)]
-    getattr(s3, fault)("s3-1")
+    before = [await vault.keep(f"before {number}".encode()) for number in range(5)]
+    getattr(s3, fault)(node)
     longest, during = 0.0, []
     try:
-        for number in range(20):
+        for number in range(8):
             began = monotonic()
             during.append(await vault.keep(f"during {number}".encode()))
             longest = max(longest, monotonic() - began)
