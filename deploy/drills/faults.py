@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import run
-from deploy.drills import losing, promoting, replacing, restoring, upgrading
+from deploy.drills import going_back, losing, promoting, replacing, restoring, upgrading
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.inside import kubeconfig, kubectl
@@ -124,6 +124,15 @@ def catalogue() -> Mapping[str, Fault]:
             lambda scene: restoring.restore(scene.twin, scene.databases),
             lambda scene, names: restoring.take_away(scene.twin, names),
             lasts=0.0,
+            needs="cluster",
+        ),
+        Fault(
+            "go-back",
+            "somebody drops a service's tables, and all databases go back to the moment before",
+            lambda scene: going_back.drop(scene.twin, scene.databases),
+            lambda scene, struck: going_back.go_back(scene.twin, struck),
+            lasts=0.0,
+            automatic=False,
             needs="cluster",
         ),
         Fault(

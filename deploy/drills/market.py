@@ -152,7 +152,7 @@ class Market(Drill):
             sandbox = http.get("/sandbox/api/books").raise_for_status().json()
         books = asyncio.run(read_books(self.rows, sandbox, self.folder, began))
         calls, marks = read(*self.histories, self.marks)
-        verdict = judge(calls, marks, books)
+        verdict = judge(calls, marks, books, {name for name, itself in automatic.items() if not itself})
         more = (*_late(verdict.windows, automatic), *self._checked())
         verdict = msgspec.structs.replace(verdict, violations=(*verdict.violations, *more))
         picture = report.picture(calls, marks, sightings(self.sights), verdict.windows)

@@ -13,7 +13,8 @@ from deploy.twin.whole import Twin
 _APART = 2.0
 """Seconds between what must be there, the moment, and what must not."""
 _COPIED_WITHIN = 300.0
-_FOLDER, _PORT = "/var/lib/postgresql/restored", "5499"
+BESIDE = ("-h", "/var/lib/postgresql/restored", "-p", "5499")
+"""Where the restored one is reached."""
 
 
 def restore(twin: Twin, databases: Databases) -> tuple[str, ...]:
@@ -22,16 +23,16 @@ def restore(twin: Twin, databases: Databases) -> tuple[str, ...]:
     Raises ``TwinFailed`` where something else is.
     """
     leader = databases.known_leader()
-    _wait_copied(twin, leader)
-    _ask(twin, leader, "create table if not exists drill_moments (word text not null)")
-    _ask(twin, leader, "truncate drill_moments; insert into drill_moments values ('before')")
+    wait_copied(twin, leader)
+    ask(twin, leader, "create table if not exists drill_moments (word text not null)")
+    ask(twin, leader, "truncate drill_moments; insert into drill_moments values ('before')")
     time.sleep(_APART)
-    moment = _ask(twin, leader, "select now()")
+    moment = ask(twin, leader, "select now()")
     time.sleep(_APART)
-    _ask(twin, leader, "insert into drill_moments values ('after')")
+    ask(twin, leader, "insert into drill_moments values ('after')")
     standby = next(name for name in databases.names if name != leader)
-    _play(twin, standby, moment)
-    found = _ask(twin, standby, "select string_agg(word, ',') from drill_moments", "-h", _FOLDER, "-p", _PORT)
+    bring_back(twin, standby, moment)
+    found = ask(twin, standby, "select string_agg(word, ',') from drill_moments", *BESIDE)
     if found != "before":
         raise TwinFailed(f"{standby}: of {moment} the restored database holds {found!r} in place of 'before'.")
     return (standby,)
@@ -40,16 +41,17 @@ def restore(twin: Twin, databases: Databases) -> tuple[str, ...]:
 def take_away(twin: Twin, names: tuple[str, ...]) -> None:
     """Remove what was restored."""
     for name in names:
-        _play(twin, name, "")
+        bring_back(twin, name, "")
 
 
-def _play(twin: Twin, name: str, moment: str) -> None:
+def bring_back(twin: Twin, name: str, moment: str) -> None:
+    """Have the database of a moment on a machine, beside the living one; that of no moment takes it away."""
     away = str(not moment).lower()
     more = ("-e", f"restore_on={name}", "-e", f"restore_to='{moment}'", "-e", f"restore_away={away}")
     play(twin.home, twin.inventory, [name], Reporter(Console(quiet=True)), book=RESTORE, more=more)
 
 
-def _wait_copied(twin: Twin, leader: str) -> None:
+def wait_copied(twin: Twin, leader: str) -> None:
     """The first copy is made minutes after the start; without one there is nothing to go back to."""
     until = time.monotonic() + _COPIED_WITHIN
     while (
@@ -65,6 +67,7 @@ def _wait_copied(twin: Twin, leader: str) -> None:
         time.sleep(5)
 
 
-def _ask(twin: Twin, name: str, query: str, *where: str) -> str:
+def ask(twin: Twin, name: str, query: str, *where: str) -> str:
+    """What psql says on a machine, asked as its superuser."""
     words = " ".join(("runuser -u postgres -- psql -XAtq -d insuretech", *where, "-c", f'"{query}"'))
     return twin.machine(name).ssh(words, limit=60).stdout.strip()

@@ -1,7 +1,7 @@
 """The judge: takes the history and all books and says what went wrong. Pure, so that it can be tested itself."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -58,9 +58,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How much was judged, so that a run in which nothing happened does not pass for a good one."""
 
 
-def judge(calls: Sequence[Call], marks: Sequence[Mark], books: Books) -> Verdict:
-    """Hold the history against the books; what was there before the history begins is not its matter."""
+def judge(
+    calls: Sequence[Call], marks: Sequence[Mark], books: Books, by_person: Container[str] = frozenset()
+) -> Verdict:
+    """Hold the history against the books; what was there before the history begins is not its matter.
+
+    ``by_person`` names faults that end when a person has done something: some of the people do not wait for that.
+    """
     books = _of_this_history(books)
+    felt = tuple(windows(calls, marks))
+    waited = [window for window in felt if window.fault in by_person]
     violations = [
         *_lost(calls, books),
         *_doubled(calls, books),
@@ -69,7 +76,7 @@ def judge(calls: Sequence[Call], marks: Sequence[Mark], books: Books) -> Verdict
         *_denied(calls),
         *_streams(calls),
         *_papers(calls),
-        *_unfinished(calls, books),
+        *_unfinished([call for call in calls if not _left(call, waited)], books),
     ]
     counts = {
         "attempts": len(calls),
@@ -82,7 +89,7 @@ def judge(calls: Sequence[Call], marks: Sequence[Mark], books: Books) -> Verdict
         "outcomes unknown": sum(call.belief == "unknown" for call in calls),
         "turned away": sum(call.operation == "turned away" for call in calls),
     }
-    return Verdict(violations=tuple(violations), windows=tuple(windows(calls, marks)), counts=counts)
+    return Verdict(violations=tuple(violations), windows=felt, counts=counts)
 
 
 def _of_this_history(books: Books) -> Books:
@@ -252,6 +259,11 @@ def _papers(calls: Iterable[Call]) -> Iterator[Violation]:
             yield _charge("document", f"{call.visitor} was given something that is not a PDF")
         if call.operation == "document" and call.belief == "refused":
             yield _charge("document", f"{call.visitor} was refused the policy's paper: {call.status} {call.error}")
+
+
+def _left(call: Call, waited: Iterable[Window]) -> bool:
+    """Whether somebody gave up while a person was at work."""
+    return call.operation == "gave up" and any(one.begin <= call.start <= one.well + SETTLE for one in waited)
 
 
 def _unfinished(calls: Iterable[Call], books: Books) -> Iterator[Violation]:

@@ -211,6 +211,16 @@ def test_what_people_must_not_be_told_is_charged(what: str) -> None:
     assert charges((*HONEST, told)) == [charge]
 
 
+def test_who_leaves_is_charged_but_while_a_person_is_at_work() -> None:
+    """A site that only a person can bring back keeps people waiting; at any other time nobody may have to leave."""
+    marks = [Mark(at=at, what=what, fault="go-back") for at, what in ((5.0, "begin"), (8.0, "heal"), (10.0, "well"))]
+    for at, found in ((9.0, []), (20.0, ["unfinished"])):
+        left = call("gave up", at, key="", belief="unknown", error="order got no answer")
+        verdict = judge((*HONEST, left), marks, BOOKS, {"go-back"})
+        assert [violation.charge for violation in verdict.violations] == found
+    assert "unfinished" in [violation.charge for violation in judge((*HONEST, left), marks, BOOKS).violations]
+
+
 def test_an_old_answer_that_comes_late_is_no_denial() -> None:
     """Otherwise two requests that overtake each other would be charged as a loss of state."""
     slow = msgspec.structs.replace(order_read(3.0, "awaiting_payment"), end=4.3)
