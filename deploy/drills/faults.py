@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import run
-from deploy.drills import going_back, losing, promoting, replacing, restoring, upgrading
+from deploy.drills import going_back, losing, promoting, replacing, restoring, switching_layout, upgrading
 from deploy.drills.databases import Databases
 from deploy.twin import network
 from deploy.twin.inside import kubeconfig, kubectl
@@ -124,6 +124,14 @@ def catalogue() -> Mapping[str, Fault]:
             lambda scene: restoring.restore(scene.twin, scene.databases),
             lambda scene, names: restoring.take_away(scene.twin, names),
             lasts=0.0,
+            needs="cluster",
+        ),
+        Fault(
+            "switch-layout",
+            "to the other layout and back: machines come and go, Kafka begins another log, S3 has other copies",
+            lambda scene: switching_layout.there(scene.twin),
+            lambda scene, _: switching_layout.back(scene.twin),
+            lasts=20.0,
             needs="cluster",
         ),
         Fault(

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import TwinFailed
-from deploy.twin import measuring, network, person, status, whole
+from deploy.twin import measuring, network, person, status, switching, whole
 from deploy.twin.inventory import Inventory
 from deploy.twin.playbook import GO_BACK, RESTORE, ROLLING, SITE, play, wanted
 from deploy.twin.readiness import until_ready
@@ -134,6 +134,13 @@ def restore(
     twin = _twin(folder)
     more = ("-e", f"restore_on={name}", "-e", f"restore_to='{to}'", "-e", f"restore_away={str(away).lower()}")
     play(twin.home, twin.inventory, [twin.machine(name).name], Reporter(_console()), book=RESTORE, more=more)
+
+
+@app.command()
+def switch(layout: Annotated[str, typer.Argument(help="witness or 3+2.")], folder: Folder = HOME) -> None:
+    """Take the running twin to the other layout."""
+    reporter = Reporter(_console())
+    until_ready(switching.switch(_twin(folder), layout, reporter), reporter)
 
 
 @app.command()

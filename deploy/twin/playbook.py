@@ -13,6 +13,7 @@ RESTORE = DEPLOY / "restore.yaml"
 PROMOTE = DEPLOY / "promote.yaml"
 ALONE = DEPLOY / "alone.yaml"
 REPLACE = DEPLOY / "replace.yaml"
+LEAVE = DEPLOY / "leave.yaml"
 GO_BACK = DEPLOY / "go-back.yaml"
 _TITLE = re.compile(r"^(TASK|RUNNING HANDLER) \[(.*)\]")
 _REASON = re.compile(r"^\[ERROR\]: Task failed: (?:Action failed: |Module failed: )?(.+)")

@@ -58,8 +58,12 @@ class Twin:
         old.cut_power()
         ground = old.layers[-1]
         old.destroy()
-        _lay(self.home, old.machine, ground, "")
-        self.machine(name).prepare()
+        self.add(old.machine, ground)
+
+    def add(self, machine: Machine, ground: Path) -> None:
+        """A new machine, switched off; ``ground`` is what all of them stand on."""
+        _lay(self.home, machine, ground, "")
+        self.running(machine).prepare()
         _remember_keys(self)
 
     def boot(self, machines: Sequence[Running]) -> None:
@@ -83,6 +87,7 @@ def up(
     host.check_root()
     host.ensure_programs(reporter)
     with alone(home, reporter):
+        _check_layout(home, layout)
         with reporter.step("Reading the inventory"):
             twin = Twin(home, resolve(home, size, layout, kubernetes))
         inventory = twin.inventory
@@ -174,7 +179,7 @@ def down(home: Path, reporter: Reporter, *, forget: bool = True) -> bool:
         return False
     with alone(home, reporter):
         twin = Twin.opened(home)
-        running = [twin.running(machine) for machine in twin.inventory.machines]
+        running = [twin.running(machine) for machine in (*twin.inventory.machines, *_strays(twin))]
         with reporter.step("Stopping the machines"):
             if forget:
                 for one in running:
@@ -195,6 +200,14 @@ def down(home: Path, reporter: Reporter, *, forget: bool = True) -> bool:
     return True
 
 
+def _strays(twin: Twin) -> Iterator[Machine]:
+    """Machines that the inventory has no more: the twin was on its way to another layout."""
+    known_ones = {one.name for one in twin.inventory.machines}
+    for folder in sorted((twin.home / "machines").glob("*")):
+        if folder.name not in known_ones:
+            yield Machine(name=folder.name, site="", address="", memory=0, groups=())
+
+
 def halt(running: Sequence[Running]) -> None:
     """Stop machines in good order, all at once."""
     for one in running:
@@ -204,6 +217,15 @@ def halt(running: Sequence[Running]) -> None:
 
 
 # ---------------------------------------------------------------- pieces
+
+
+def _check_layout(home: Path, layout: str) -> None:
+    """Machines that run go to another layout one by one."""
+    if (home / "inventory.json").exists() and (home / "machines").exists() and (old := known(home).layout) != layout:
+        raise TwinFailed(
+            f"The twin in {home} stands in the layout {old}. `python -m deploy.twin switch {layout}` takes it to the "
+            "other one, `make twin-down` throws it away."
+        )
 
 
 def _keys(home: Path, inventory: Inventory) -> None:

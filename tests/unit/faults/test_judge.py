@@ -213,12 +213,16 @@ def test_what_people_must_not_be_told_is_charged(what: str) -> None:
 
 def test_who_leaves_is_charged_but_while_a_person_is_at_work() -> None:
     """A site that only a person can bring back keeps people waiting; at any other time nobody may have to leave."""
-    marks = [Mark(at=at, what=what, fault="go-back") for at, what in ((5.0, "begin"), (8.0, "heal"), (10.0, "well"))]
-    for at, found in ((9.0, []), (20.0, ["unfinished"])):
-        left = call("gave up", at, key="", belief="unknown", error="order got no answer")
-        verdict = judge((*HONEST, left), marks, BOOKS, {"go-back"})
-        assert [violation.charge for violation in verdict.violations] == found
-    assert "unfinished" in [violation.charge for violation in judge((*HONEST, left), marks, BOOKS).violations]
+    marks = [
+        Mark(at=5.0, what="begin", fault="go-back"),
+        Mark(at=8.0, what="heal", fault="go-back"),
+        Mark(at=10.0, what="well", fault="go-back"),
+    ]
+    meanwhile, later = (call("gave up", at, key="", belief="unknown", error="no answer") for at in (9.0, 20.0))
+    assert judge((*HONEST, meanwhile), marks, BOOKS, {"go-back"}).violations == ()
+    for calls, by_person in ((meanwhile, set[str]()), (later, {"go-back"})):
+        found = judge((*HONEST, calls), marks, BOOKS, by_person).violations
+        assert [violation.charge for violation in found] == ["unfinished"]
 
 
 def test_an_old_answer_that_comes_late_is_no_denial() -> None:
