@@ -87,7 +87,7 @@ def up(
     host.check_root()
     host.ensure_programs(reporter)
     with alone(home, reporter):
-        _check_layout(home, layout)
+        check_layout(home, layout)
         with reporter.step("Reading the inventory"):
             twin = Twin(home, resolve(home, size, layout, kubernetes))
         inventory = twin.inventory
@@ -179,7 +179,7 @@ def down(home: Path, reporter: Reporter, *, forget: bool = True) -> bool:
         return False
     with alone(home, reporter):
         twin = Twin.opened(home)
-        running = [twin.running(machine) for machine in (*twin.inventory.machines, *_strays(twin))]
+        running = [twin.running(machine) for machine in (*twin.inventory.machines, *strays(twin))]
         with reporter.step("Stopping the machines"):
             if forget:
                 for one in running:
@@ -200,7 +200,7 @@ def down(home: Path, reporter: Reporter, *, forget: bool = True) -> bool:
     return True
 
 
-def _strays(twin: Twin) -> Iterator[Machine]:
+def strays(twin: Twin) -> Iterator[Machine]:
     """Machines that the inventory has no more: the twin was on its way to another layout."""
     known_ones = {one.name for one in twin.inventory.machines}
     for folder in sorted((twin.home / "machines").glob("*")):
@@ -219,7 +219,7 @@ def halt(running: Sequence[Running]) -> None:
 # ---------------------------------------------------------------- pieces
 
 
-def _check_layout(home: Path, layout: str) -> None:
+def check_layout(home: Path, layout: str) -> None:
     """Machines that run go to another layout one by one."""
     if (home / "inventory.json").exists() and (home / "machines").exists() and (old := known(home).layout) != layout:
         raise TwinFailed(

@@ -59,6 +59,13 @@ def test_a_site_that_goes_on_alone_needs_none_of_the_others_and_keeps_what_they_
     assert chart.get("StatefulSet", "kafka-msk")["spec"]["replicas"] == 2
 
 
+def test_a_log_of_another_name_is_begun_by_every_broker(render: Render) -> None:
+    """A quorum of other controllers would read what the old one has voted for, and lose one of both."""
+    for log in ("data", "data-20261130T180000"):
+        folders = {one["log.dirs"] for one in kafka_settings(render({"kafka": {"log": log}}))}
+        assert folders == {f"/var/lib/kafka/{log}"}
+
+
 def test_services_know_the_same_brokers_whoever_goes_on(render: Render) -> None:
     """All of them would start anew at the moment at which they are needed most."""
     alone = render({"kafka": {"alone": {"zone": "msk", "since": "20261130T031500"}}})

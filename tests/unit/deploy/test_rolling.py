@@ -13,7 +13,7 @@ from rich.console import Console
 from cluster.fetching import PartFailed, Reporter
 from deploy.twin import playbook
 from deploy.twin.inventory import DEPLOY, Inventory
-from deploy.twin.playbook import ROLLING, SITE, play, wanted
+from deploy.twin.playbook import GO_BACK, LEAVE, ROLLING, SITE, play, wanted
 
 ONE_BY_ONE = frozenset({"etcd", "postgresql", "haproxy", "edge", "dns", "cdn", "kubernetes"})
 
@@ -46,7 +46,7 @@ def test_machines_come_one_by_one_between_gates(role: str) -> None:
     assert (DEPLOY / "roles" / role / "tasks" / "gate.yaml").exists()
 
 
-@pytest.mark.parametrize("book", [SITE, ROLLING], ids=lambda book: book.stem)
+@pytest.mark.parametrize("book", [SITE, ROLLING, LEAVE, GO_BACK], ids=lambda book: book.stem)
 def test_one_failure_stops_the_run(book: Path) -> None:
     """The same fault would go through all machines of a function."""
     lax = [one["name"] for one in plays(book) if one["hosts"] != "localhost" and not one.get("any_errors_fatal")]
