@@ -65,7 +65,7 @@ twin-status: dev-environment ## one screen of the twin
 twin-open: dev-environment ## the site in a browser as a person of a region, as root; REGION=central or eastern
 	@CHROMIUM=$$(tools/chromium) && export CHROMIUM && exec $(BIN)/python -m deploy.twin open $(ARGS)
 
-drill: deploy-environment ## break the twin on purpose and judge what people were told; NAME=power-off-spb, else all
+drill: deploy-environment ## break the twin on purpose and judge what people were told; NAME=power-off-spb, or work; else all but work
 	@exec $(BIN)/python -m deploy.drills run $(ARGS)
 
 lint-deploy: deploy-environment ## the playbook and its roles, by the strictest profile of ansible-lint

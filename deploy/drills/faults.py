@@ -36,7 +36,7 @@ class Fault:
     says to whom; ``mend`` undoes it; between them ``lasts`` seconds pass. ``automatic``: whether writes must come back
     before it is mended, without a person; ``needs``: a function or place without whose machines there is nothing to do
     it to, or the cluster; ``layout``: the only one in which it makes sense, if it is one; ``kubernetes``: likewise the
-    version that the nodes must have (now, before).
+    version that the nodes must have (now, before). ``work``: an operator's work of minutes, for when it is asked for.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Fault:
     needs: str = ""
     layout: str = ""
     kubernetes: str = ""
+    work: bool = False
 
     def fits(self, twin: Twin) -> bool:
         """Whether a twin has what it needs."""
@@ -133,6 +134,7 @@ def catalogue() -> Mapping[str, Fault]:
             lambda scene, _: switching_layout.back(scene.twin),
             lasts=20.0,
             needs="cluster",
+            work=True,
         ),
         Fault(
             "go-back",
@@ -142,6 +144,7 @@ def catalogue() -> Mapping[str, Fault]:
             lasts=0.0,
             automatic=False,
             needs="cluster",
+            work=True,
         ),
         Fault(
             "upgrade-kubernetes",
@@ -204,6 +207,7 @@ def _replaced(name: str, which: str, chosen: Callable[[Scene], str], *, layout: 
         lambda scene, names: replacing.replace(scene.twin, names),
         lasts=30.0,
         layout=layout,
+        work=True,
     )
 
 

@@ -4,7 +4,6 @@ from cluster.fetching import Reporter
 from deploy.twin.playbook import REPLACE, play, wanted
 from deploy.twin.whole import Twin
 
-
 _ASKED = {"worker": "control_plane", "control_plane": "control_plane", "etcd": "etcd", "postgresql": "postgresql"}
 """Who takes a machine of a function in; for all else it is enough that it is there again."""
 
