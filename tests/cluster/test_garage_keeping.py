@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import obstore
 import pytest
 from obstore.exceptions import PermissionDeniedError
@@ -62,6 +63,12 @@ class Nodes:
     def keeper(self) -> Keeper:
         nodes = {zone: f"http://{self.address(zone)}:{self.port + 2}" for zone in ZONES}
         return Keeper(nodes, "token", [ACCESS, OTHER], 10**9, rpc_port=self.port + 1)
+
+    def counted_on(self, zone: str) -> int:
+        """How many nodes one counts on, those of layouts that are not done with included."""
+        with httpx.Client(headers={"Authorization": "Bearer token"}, trust_env=False) as admin:
+            told = admin.get(f"http://{self.address(zone)}:{self.port + 2}/v2/GetClusterLayoutHistory").json()
+        return max(3, len(told["updateTrackers"] or {}))
 
     def store(self, zone: str, bucket: str = ACCESS.bucket) -> S3Store:
         """A client of one node, with the key of the papers."""
@@ -147,3 +154,10 @@ def test_a_node_with_an_empty_disk_takes_the_lost_ones_place(nodes: Nodes) -> No
     while sum(file.stat().st_size for file in (nodes.folder / "msk" / "data").rglob("*") if file.is_file()) < 90_000:
         assert time.monotonic() < until, "the object did not come back"
         time.sleep(0.5)
+    while nodes.counted_on("spb") > 3:
+        keeper.keep()
+        assert time.monotonic() < until, "the lost node is still counted on"
+        time.sleep(0.5)
+    nodes.stop("spb")
+    obstore.put(nodes.store("witness"), "b.pdf", paper)
+    assert bytes(obstore.get(nodes.store("msk"), "a.pdf").bytes()) == paper

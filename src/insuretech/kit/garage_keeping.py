@@ -1,7 +1,8 @@
 """Makes one S3 of Garage's nodes and mends it: one node a zone, every object in each.
 
-A pass introduces nodes that do not see one another, gives them their zones once, makes each bucket and its key, and
-lets the others push to a node that has come back what it missed, which they would do minutes later. Safe to repeat.
+A pass introduces nodes that do not see one another, gives them their zones once, has nobody count on nodes whose disks
+are lost, makes each bucket and its key, and lets the others push to a node that has come back what it missed, which
+they would do minutes later. Safe to repeat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,8 @@ class Keeper:
         if {role["id"] for role in layout["roles"]} != {status["id"] for status in found.values()}:
             # Not while a node does not answer: it may come back with what it had.
             return self._assign(found, layout) if len(found) == len(self.nodes) else []
-        done = [word for access in self.buckets for word in self._ensure_bucket(first, access)]
+        done = self._skip_dead(first, {status["id"] for status in found.values()})
+        done += [word for access in self.buckets for word in self._ensure_bucket(first, access)]
         if back:
             self._ask(first, "POST", "/v2/LaunchRepairOperation?node=*", {"repairType": "tables"})
             done.append(f"let {', '.join(back)} have what it missed")
@@ -93,6 +95,18 @@ class Keeper:
         self._ask(first, "POST", "/v2/UpdateClusterLayout", {"roles": roles})
         self._ask(first, "POST", "/v2/ApplyClusterLayout", {"version": layout["version"] + 1})
         return [f"gave zones to {', '.join(zone for new, zone in present.items() if new not in known)}"]
+
+    def _skip_dead(self, zone: str, present: set[str]) -> list[str]:
+        """A node whose disk is lost never says that it knows its successor; until it has, writing needs its zone's old
+        and new node counted apart, and one more node less would stop all of it.
+        """
+        history = self._ask(zone, "GET", "/v2/GetClusterLayoutHistory")
+        current = history["currentVersion"]
+        behind = {node for node, known in (history["updateTrackers"] or {}).items() if known["ack"] < current}
+        if len(present) < len(self.nodes) or not behind - present:
+            return []
+        self._ask(zone, "POST", "/v2/ClusterLayoutSkipDeadNodes", {"version": current, "allowMissingData": False})
+        return [f"waits no more for {len(behind - present)} lost"]
 
     def _ensure_bucket(self, zone: str, access: Access) -> list[str]:
         done = []
