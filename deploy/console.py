@@ -50,6 +50,14 @@ def carry_out(kubectl: Sequence[str], words: Sequence[str], *, patience: float =
         run(*kubectl, "delete", "job", name, "--cascade=background", "--wait=false", check=False)
 
 
+def insist(kubectl: Sequence[str], *commands: Sequence[str]) -> None:
+    """Run commands one after the other; raises ``TwinFailed`` with what it said when one does not end well."""
+    for words in commands:
+        done = carry_out(kubectl, words)
+        if done.code:
+            raise TwinFailed(f"insuretech {' '.join(words)} failed: {done.said.strip()}")
+
+
 def _apply(kubectl: Sequence[str], document: str) -> None:
     command = [*kubectl, "create", "--filename=-"]
     done = subprocess.run(command, input=document, capture_output=True, text=True, check=False, timeout=LIMIT)

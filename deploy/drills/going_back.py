@@ -9,10 +9,11 @@ from deploy import console
 from deploy.commands import TwinFailed
 from deploy.drills.databases import Databases
 from deploy.drills.restoring import BESIDE, ask, bring_back, wait_copied
+from deploy.twin import going_back
 from deploy.twin.inside import kubectl
-from deploy.twin.playbook import GO_BACK, play
 from deploy.twin.whole import Twin
 
+_QUIET = Reporter(Console(quiet=True))
 _BEHIND = timedelta(minutes=10)
 """How far before the moment events are sent again: longer than any consumer was behind."""
 _COUNTED = "select count(*) from settlement.lines"
@@ -24,11 +25,11 @@ def drop(twin: Twin, databases: Databases) -> tuple[str, ...]:
     Gives the machine on which it stands, the moment, and what settlement had in it.
     """
     wait_copied(twin, databases.known_leader())
-    _play(twin, "writes=off")
+    going_back.writes(twin, "off", _QUIET)
     try:
         return _dropped(twin, databases)
     except (TwinFailed, PartFailed):
-        _play(twin, "writes=on")
+        going_back.writes(twin, "on", _QUIET)
         raise
 
 
@@ -50,20 +51,12 @@ def _dropped(twin: Twin, databases: Databases) -> tuple[str, ...]:
 def go_back(twin: Twin, struck: tuple[str, ...]) -> None:
     """The restored one takes their place; projections and receivers of events follow it."""
     standby, moment, lines = struck
-    _play(twin, f"go_back_with={standby}")
+    going_back.go_back(twin, standby, _QUIET)
     found = ask(twin, standby, _COUNTED)
     if int(found) < int(lines):
         raise TwinFailed(f"{standby}: settlement has {found} lines after going back, it had {lines}.")
     since = datetime.fromisoformat(moment) - _BEHIND
     words = (*kubectl(twin), "--namespace", "insuretech")
-    for command in (("projections", "rebuild"), ("outbox", "replay", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")):
-        done = console.carry_out(words, command)
-        if done.code:
-            raise TwinFailed(f"insuretech {' '.join(command)} failed: {done.said.strip()}")
+    console.insist(words, ("projections", "rebuild"), ("outbox", "replay", "--since", f"{since:%Y-%m-%dT%H:%M:%S}"))
     for one in twin.chosen(["postgresql"]):
         one.ssh("rm -rf /var/lib/postgresql/*/insuretech-before-*", limit=60)
-
-
-def _play(twin: Twin, told: str) -> None:
-    names = [one.name for one in twin.chosen(["postgresql", "etcd"])]
-    play(twin.home, twin.inventory, names, Reporter(Console(quiet=True)), book=GO_BACK, more=("-e", told))

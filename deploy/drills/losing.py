@@ -44,10 +44,7 @@ def bring_back(twin: Twin) -> None:
     for name, replicas in _brokers(words):
         run(*words, "scale", "statefulset", name, f"--replicas={replicas}")
     run(*words, "rollout", "status", f"--timeout={_BACK}s", "statefulset", f"--selector={_KAFKA}", limit=_BACK + 30)
-    for command in (("topics", "apply"), ("outbox", "replay", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")):
-        done = console.carry_out(words, command)
-        if done.code:
-            raise TwinFailed(f"insuretech {' '.join(command)} failed: {done.said.strip()}")
+    console.insist(words, ("topics", "apply"), ("outbox", "replay", "--since", f"{since:%Y-%m-%dT%H:%M:%S}"))
 
 
 def lose_etcd(twin: Twin) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from cluster.fetching import Reporter
 from deploy.commands import TwinFailed
-from deploy.twin import measuring, network, person, status, switching, whole
+from deploy.twin import going_back, measuring, network, person, status, switching, whole
 from deploy.twin.inventory import Inventory
-from deploy.twin.playbook import GO_BACK, RESTORE, ROLLING, SITE, play, wanted
+from deploy.twin.playbook import RESTORE, ROLLING, SITE, play, wanted
 from deploy.twin.readiness import until_ready
 from deploy.twin.replacing import replaced
 from deploy.twin.whole import HOME, Twin
@@ -146,7 +146,7 @@ def switch(layout: Annotated[str, typer.Argument(help="witness or 3+2.")], folde
 @app.command()
 def writes(on: Annotated[str, typer.Argument(help="on or off.")], folder: Folder = HOME) -> None:
     """Let nobody write into the databases, or everybody again; people read on meanwhile."""
-    _go_back(folder, "writes", on)
+    going_back.writes(_twin(folder), on, Reporter(_console()))
 
 
 @app.command("go-back")
@@ -154,7 +154,7 @@ def go_back(
     name: Annotated[str, typer.Argument(help="The machine on which a restored database stands.")], folder: Folder = HOME
 ) -> None:
     """Have a database that was brought back take the place of the living ones."""
-    _go_back(folder, "go_back_with", name)
+    going_back.go_back(_twin(folder), name, Reporter(_console()))
 
 
 @app.command()
@@ -279,12 +279,6 @@ def open_browser(
         raise TwinFailed("There is no screen here (DISPLAY is not set); use the command above, or ssh -X.")
     words = person.browser(twin, region, program, address)
     os.execvp(words[0], words)  # noqa: S606 - as above
-
-
-def _go_back(folder: Path, what: str, value: str) -> None:
-    twin = _twin(folder)
-    names = [one.name for one in twin.chosen(["postgresql", "etcd"]) if one.runs]
-    play(twin.home, twin.inventory, names, Reporter(_console()), book=GO_BACK, more=("-e", f"{what}={value}"))
 
 
 def _others(inventory: Inventory, here: str, there: str) -> Iterator[str]:

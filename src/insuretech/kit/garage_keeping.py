@@ -100,10 +100,12 @@ class Keeper:
         """A node whose disk is lost never says that it knows its successor; until it has, writing needs its zone's old
         and new node counted apart, and one more node less would stop all of it.
         """
+        if len(present) < len(self.nodes):
+            return []  # an absent one may come back with what it had
         history = self._ask(zone, "GET", "/v2/GetClusterLayoutHistory")
         current = history["currentVersion"]
         behind = {node for node, known in (history["updateTrackers"] or {}).items() if known["ack"] < current}
-        if len(present) < len(self.nodes) or not behind - present:
+        if not behind - present:
             return []
         self._ask(zone, "POST", "/v2/ClusterLayoutSkipDeadNodes", {"version": current, "allowMissingData": False})
         return [f"waits no more for {len(behind - present)} lost"]

@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 from deploy.twin import person
-from deploy.twin.inventory import Inventory, Machine
+from deploy.twin.inventory import Machine
 from deploy.twin.whole import Twin
+from tests.unit.deploy.made import inventory
 
 
 def made(path: Path) -> str:
@@ -28,22 +29,12 @@ def test_a_browser_trusts_whom_people_reach_and_nobody_else(tmp_path: Path) -> N
         Machine(name=name, site="spb", address=f"10.60.1.{number}", memory=1, groups=(function,))
         for number, (name, function) in enumerate(functions.items(), start=11)
     )
-    inventory = Inventory(
-        prefix="tw",
-        octet=60,
-        size="small",
-        layout="witness",
-        release="trixie",
-        mirror="",
-        places={"spb": "10.60.1.0/24"},
-        people={"central": "10.61.1.10"},
-        machines=machines,
-    )
+    made_up = inventory(*machines, people={"central": "10.61.1.10"})
     folder = tmp_path / "secrets" / "tls"
     folder.mkdir(parents=True)
     keys = {name: made(folder / f"{name}.crt") for name in functions}
 
-    words = person.browser(Twin(tmp_path, inventory), "central", "chromium", person.ADDRESS)
+    words = person.browser(Twin(tmp_path, made_up), "central", "chromium", person.ADDRESS)
 
     assert f"--ignore-certificate-errors-spki-list={keys['spb-edge-1']},{keys['cdn-central']}" in words
     assert words[-1] == person.ADDRESS

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 from rich.console import Console
 
 from cluster.fetching import PartFailed, Reporter
 from deploy.twin import playbook
-from deploy.twin.inventory import DEPLOY, Inventory
+from deploy.twin.inventory import DEPLOY
 from deploy.twin.playbook import GO_BACK, LEAVE, ROLLING, SITE, play, wanted
+from tests.unit.deploy.made import inventory
 
 ONE_BY_ONE = frozenset({"etcd", "postgresql", "haproxy", "edge", "dns", "cdn", "kubernetes"})
 
@@ -67,15 +67,6 @@ def test_a_rehearsal_is_asked_for_by_its_variables() -> None:
     assert wanted(upgrade_packages=True) == ("-e", "upgrade_packages=true")
     told = yaml.safe_load((DEPLOY / "group_vars" / "all.yaml").read_text(encoding="utf-8"))
     assert (told["restart_programs"], told["upgrade_packages"]) == (False, False)
-
-
-def inventory() -> Inventory:
-    """The least that there can be."""
-    told: dict[str, Any] = {
-        "prefix": "tw", "octet": 60, "size": "small", "layout": "witness", "release": "trixie", "mirror": "",
-        "places": {}, "people": {}, "machines": [],
-    }  # fmt: skip
-    return msgspec.convert(told, Inventory)
 
 
 def test_a_run_that_stops_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,20 +7,11 @@ import pytest
 
 from deploy.commands import TwinFailed
 from deploy.twin import whole
-from deploy.twin.inventory import Inventory, Machine
+from deploy.twin.inventory import Machine
 from deploy.twin.whole import Twin
+from tests.unit.deploy.made import inventory
 
-INVENTORY = Inventory(
-    prefix="tw",
-    octet=60,
-    size="small",
-    layout="witness",
-    release="trixie",
-    mirror="",
-    places={"spb": "10.60.1.0/24", "msk": "10.60.2.0/24"},
-    people={},
-    machines=(Machine(name="spb-db-1", site="spb", address="10.60.1.11", memory=512, groups=("postgresql",)),),
-)
+INVENTORY = inventory(Machine(name="spb-db-1", site="spb", address="10.60.1.11", memory=512, groups=("postgresql",)))
 
 
 @pytest.fixture
